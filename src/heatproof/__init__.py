@@ -1,0 +1,58 @@
+"""heatproof: Grad-CAM explanations of vision models, with proof.
+
+The public names are loaded on first use, so that importing the package costs nothing and `--help` stays fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from heatproof.checks.quick import quick_checks
+    from heatproof.errors import HeatproofError, HeatproofWarning
+    from heatproof.explain import Explainer, explain
+    from heatproof.inputs import read
+    from heatproof.models import Model, load
+    from heatproof.types import Axis, Explanation, Input
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Axis": "heatproof.types",
+    "Explainer": "heatproof.explain",
+    "Explanation": "heatproof.types",
+    "HeatproofError": "heatproof.errors",
+    "HeatproofWarning": "heatproof.errors",
+    "Input": "heatproof.types",
+    "Model": "heatproof.models",
+    "explain": "heatproof.explain",
+    "load": "heatproof.models",
+    "quick_checks": "heatproof.checks.quick",
+    "read": "heatproof.inputs",
+}
+
+__all__ = [
+    "Axis",
+    "Explainer",
+    "Explanation",
+    "HeatproofError",
+    "HeatproofWarning",
+    "Input",
+    "Model",
+    "explain",
+    "load",
+    "quick_checks",
+    "read",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'heatproof' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
