@@ -125,7 +125,8 @@ def _foreign(group: str, function: str) -> list[Plugin]:
 
 
 def _describe_entry(entry: EntryPoint, function: str) -> Plugin:
-    if entry.attr not in ("", function):
+    attribute = entry.value.partition(":")[2]  # entry.attr is declared a string, but is None here
+    if attribute not in ("", function):
         raise UsageError(f"its entry point must name a module with a function {function!r}, not {entry.value!r}.")
     return _describe(entry.name, entry.module, function)
 
@@ -133,7 +134,10 @@ def _describe_entry(entry: EntryPoint, function: str) -> Plugin:
 def _describe(name: str, module: str, function: str) -> Plugin:
     if not name.isidentifier():
         raise UsageError(f"the plug-in name {name!r} is not an identifier; rename it to letters, digits and '_'.")
-    tree = ast.parse(_source(module))
+    try:
+        tree = ast.parse(_source(module))
+    except SyntaxError as error:
+        raise UsageError(f"{module} is not valid Python: {error.msg}, line {error.lineno}.") from error
     values = _literals(tree, module)
     if not any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body):
         raise UsageError(f"{module} defines no function {function!r}; add it, or begin the file's name with '_'.")

@@ -1,6 +1,6 @@
 """Grad-CAM: each channel weighted by the mean of its gradient.
 
-Formula (Selvaraju et al., 2017, eqs. 1 and 2, before the ReLU): L = sum_k alpha_k A^k, with
+Formula (Selvaraju et al., 2017, arXiv:1610.02391, eqs. 1 and 2, before the ReLU): L = sum_k alpha_k A^k, with
 alpha_k = (1/Z) sum_ij dy/dA^k_ij over the Z positions of the grid.
 
 Assumes that a channel matters equally wherever it is active: averaging the gradient forgets where it came from. Exact

@@ -1,6 +1,7 @@
 """Grad-CAM++: each channel weighted by its positive gradients, each of those by how much it accounts for.
 
-Formula (Chattopadhyay et al., 2018, eqs. 7 and 19, before the ReLU), with g = dS/dA^k of the raw score S:
+Formula (Chattopadhyay et al., 2018, arXiv:1710.11063, eqs. 7 and 19, before the ReLU), with g = dS/dA^k of the raw
+score S:
 
     L = sum_k w_k A^k,   w_k = sum_ij alpha_ij relu(g_ij),   alpha_ij = g_ij^2 / (2 g_ij^2 + (sum_ab A_ab) g_ij^3)
 
@@ -27,6 +28,7 @@ from heatproof.types import Capture
 NAME = "Grad-CAM++"
 ALIASES = ("GradCAMPlusPlus", "GradCAMpp", "GradCAM++")
 TIER = "core"
+SCALES_WITH_SCORE = False  # g stands beside g^2 in the denominator: doubling the score does not double the map
 BIBTEX = """
 @inproceedings{chattopadhyay2018gradcampp,
   title     = {Grad-CAM++: Generalized Gradient-Based Visual Explanations for Deep Convolutional Networks},

@@ -1,6 +1,6 @@
 """HiResCAM: gradient times activation, summed over channels.
 
-Formula (Draelos and Carin, 2020, eq. 4): L = sum_k dy/dA^k * A^k, position by position, without a ReLU.
+Formula (Draelos and Carin, 2020, arXiv:2011.08891): L = sum_k dy/dA^k * A^k, position by position, without a ReLU.
 
 Assumes nothing about pooling: for a head that is linear in A (one layer, whatever its weights at each position) the map
 sums to y minus the bias, so it shows exactly what the model used. Equal to Grad-CAM times the number of positions where

@@ -1,6 +1,6 @@
 """LayerCAM: activations weighted, position by position, by their positive gradients.
 
-Formula (Jiang et al., 2021, eqs. 6 and 7, before the ReLU): L = sum_k relu(dy/dA^k) * A^k.
+Formula (Jiang et al., 2021, doi:10.1109/TIP.2021.3089943, before the ReLU): L = sum_k relu(dy/dA^k) * A^k.
 
 Assumes activations that are not negative: a negative gradient then speaks against the target and is dropped, so the map
 of a rectified layer shows evidence for the target only and is never negative. Fit for early layers, where one weight

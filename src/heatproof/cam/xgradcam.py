@@ -1,6 +1,6 @@
 """XGrad-CAM: each channel weighted by the mean of its gradient, weighted by its activations.
 
-Formula (Fu et al., 2020, eq. 8, before the ReLU): L = sum_k w_k A^k, with
+Formula (Fu et al., 2020, arXiv:2008.02312, before the ReLU): L = sum_k w_k A^k, with
 w_k = sum_ij (A^k_ij / sum_ab A^k_ab) dy/dA^k_ij.
 
 Chosen so that the map sums to sum_k <dy/dA^k, A^k>, which is y minus the bias for a piecewise linear network without
