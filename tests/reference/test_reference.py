@@ -1,0 +1,69 @@
+"""Every CAM method against a slow loop written from its paper, over seeds, axes, inputs, targets and dead channels."""
+
+import warnings
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.contract.captures import toy
+
+from heatproof.cam import methods
+from heatproof.errors import HeatproofWarning, MethodError
+from heatproof.types import Capture
+
+OWN = [name for name, plugin in methods().items() if plugin.module.startswith("heatproof.")]
+
+
+def slow(name: str, capture: Capture) -> torch.Tensor:
+    loop = import_module(f"tests.reference.{name}").reference
+    activations = capture.activations.double().numpy()
+    gradients = capture.gradients.double().numpy()
+    maps = [[loop(a, g) for g in of_input] for a, of_input in zip(activations, gradients, strict=True)]
+    return torch.from_numpy(np.array(maps))
+
+
+def fast(name: str, capture: Capture) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", HeatproofWarning
+        )  # negative activations: the formula is under test, not its fitness
+        return methods()[name].function(capture)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_method_has_a_loop(name):
+    assert Path(__file__).with_name(f"{name}.py").is_file(), f"write tests/reference/{name}.py from the paper"
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("rectified", [True, False])
+@pytest.mark.parametrize("head", ["pooled", "dense"])
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("name", OWN)
+def test_method_agrees_with_its_loop(name, axes, head, rectified, seed):
+    capture = toy(axes, head, seed=seed, t=3, rectified=rectified, dtype=torch.float64).capture()
+    if (name, head) == ("cam", "dense"):
+        with pytest.raises(MethodError):
+            fast(name, capture)
+        return
+    torch.testing.assert_close(fast(name, capture), slow(name, capture), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_method_agrees_with_its_loop_in_float32(name):
+    capture = toy(2, "pooled", seed=7).capture()
+    expected = slow(name, capture)
+    torch.testing.assert_close(fast(name, capture).double(), expected, rtol=0, atol=1e-6 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_method_agrees_with_its_loop_where_channels_are_dead(name):
+    capture = toy(2, "pooled", seed=3, dtype=torch.float64).capture()
+    activations, gradients = capture.activations.clone(), capture.gradients.clone()
+    activations[:, ::2] = 0
+    gradients[0, :, 1] = 0
+    halfdead = replace(capture, activations=activations, gradients=gradients)
+    torch.testing.assert_close(fast(name, halfdead), slow(name, halfdead), rtol=1e-9, atol=1e-12)
