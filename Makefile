@@ -1,0 +1,59 @@
+# The front door of a clone. Every target sets up what it needs, once, on a machine with nothing but Python and make.
+
+PYTHON ?= python3
+DEVICE ?= cpu
+BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
+LOWEST_BIN := $(if $(filter Windows_NT,$(OS)),.venv-lowest/Scripts,.venv-lowest/bin)
+UV_INSTALL = $(BIN)/uv pip install --quiet --python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench lowest clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1 - /p' Makefile
+
+demo: .venv/.package ## explain real pictures with the bundled model and write a page into demo-out/
+	$(BIN)/heatproof demo
+
+# One thread each: two test processes that both use every core are slower than one.
+test: .venv/.dev ## run all tests (HEATPROOF_DATA names the folder of real data; without it those tests skip)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+check: .venv/.dev ## formatting, lint, types, and the layers' order of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: .venv/.dev ## put the formatting right
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.dev ## side by side with peers; DEVICE=cuda for a GPU
+	$(BIN)/python -m bench --device $(DEVICE) $(ARGS)
+
+# Direct dependencies at the lowest versions that pyproject.toml declares, in an environment of their own.
+lowest: .venv-lowest/.package ## run the tests on the lowest declared versions
+	OMP_NUM_THREADS=1 $(LOWEST_BIN)/python -m pytest -n 2 --dist worksteal -m "not real and not slow" $(ARGS)
+
+clean: ## remove what these targets made
+	rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .hypothesis .import_linter_cache demo-out
+
+.venv/.uv: constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'heatproof needs Python 3.11 or later, this is ' + sys.version.split()[0] + '; run make PYTHON=python3.11')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@touch $@
+
+.venv/.package: .venv/.uv pyproject.toml constraints.txt
+	$(UV_INSTALL) $(BIN)/python -c constraints.txt -b constraints.txt -e ".[vision]"
+	@touch $@
+
+.venv/.dev: .venv/.package
+	$(UV_INSTALL) $(BIN)/python -c constraints.txt --group dev
+	@touch $@
+
+.venv-lowest/.package: .venv/.uv pyproject.toml
+	$(PYTHON) -m venv .venv-lowest
+	$(UV_INSTALL) $(LOWEST_BIN)/python --resolution lowest-direct -e ".[vision]" --group test
+	@touch $@
