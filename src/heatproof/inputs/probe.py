@@ -15,6 +15,7 @@ from heatproof.types import Geometry, Input, Prepared
 
 _LEVEL = 1 / 255  # one step of an 8-bit picture: what rounding alone can do to a probe
 _GOLDEN = 0.6180339887498949  # its multiples, modulo 1, fill an interval evenly: a dither without randomness
+_PHASES = 8  # ramps per axis
 _BORDER = 3  # output samples next to the border, where resampling kernels are cut off
 _SNAP = 0.05  # model samples: a whole-numbered resize and crop this close to the measured one is taken for it
 _FORMS = {"picture": "as a picture", "rgb": "as an RGB picture", "tensor": "as a tensor"}
@@ -137,11 +138,13 @@ def _fit(
     scales: list[float] = []
     offsets: list[float] = []
     for axis, (old, new) in enumerate(zip(size, model_size, strict=True)):
-        ramp = _ramp(size, axis, dither=dither)
-        seen = see(ramp)
-        if not torch.equal(seen, see(ramp)):
+        # 8-bit functions round what they return: ramps a fraction of a level apart average that out
+        levels = [(i + 0.5) / _PHASES - 0.5 for i in range(_PHASES)] if dither else [None]
+        ramps = [_ramp(size, axis, level) for level in levels]
+        seen = [see(ramp) for ramp in ramps]
+        if not torch.equal(seen[0], see(ramps[0])):
             raise _UnmeasurableError("it answers the same input differently")
-        slope, intercept = _line(fraction(seen), axis, old)
+        slope, intercept = _line(fraction(torch.stack(seen).mean(dim=0)), axis, old)
         # the ramp is (original + 0.5) / old, and original + 0.5 = (model + 0.5 + offset) / scale
         scale = 1 / (slope * old)
         offset = intercept * old * scale
@@ -151,26 +154,27 @@ def _fit(
     return tuple(scales), tuple(offsets)
 
 
-def _ramp(size: tuple[int, ...], axis: int, *, dither: bool) -> Tensor:
-    """Return (1, *size) rising from 0 to 1 along `axis`; dithered to 8 bits across the other axes, if asked for."""
+def _ramp(size: tuple[int, ...], axis: int, level: float | None) -> Tensor:
+    """Return (1, *size) rising from 0 to 1 along `axis`; dithered to 8 bits and raised by `level` of them, if given."""
     shape = [1] * len(size)
     shape[axis] = size[axis]
     ramp = ((torch.arange(size[axis], dtype=torch.float64) + 0.5) / size[axis]).reshape(shape).expand(size)
-    if dither:
+    if level is not None:
         across = torch.zeros(size, dtype=torch.float64)
         for other in range(len(size)):
             if other != axis:
                 shape = [1] * len(size)
                 shape[other] = size[other]
                 across = across + torch.arange(size[other], dtype=torch.float64).reshape(shape)
-        ramp = (ramp * 255 + (across + 1) * _GOLDEN % 1).floor() / 255
+        ramp = (ramp * 255 + level + (across + 1) * _GOLDEN % 1).floor().clamp(0, 255) / 255
     return ramp[None].float()
 
 
 def _line(values: Tensor, axis: int, old: int) -> tuple[float, float]:
     """Fit `values = intercept + slope * (position + 0.5)` along `axis`, away from borders, padding and clipping."""
     inside = values.isfinite()
-    trusted = inside & (values > 2 / old) & (values < 1 - 2 / old)
+    margin = max(2 / old, 2 * _LEVEL)
+    trusted = inside & (values > margin) & (values < 1 - margin)
     for other in range(values.ndim):
         rows = inside.transpose(0, other).flatten(1).any(dim=1).nonzero().flatten()
         cut = min(_BORDER, (len(rows) - 1) // 3)

@@ -83,8 +83,8 @@ def check_interpolation(interpolation: str) -> None:
     """Raise UsageError if `interpolation` is not one that `resize` knows."""
     if interpolation not in INTERPOLATIONS:
         raise UsageError(
-            f"interpolation {interpolation!r} is not known{nearest(interpolation, INTERPOLATIONS)} "
-            f"Use one of {', '.join(INTERPOLATIONS)}."
+            f"interpolation {interpolation!r} is not one of {', '.join(INTERPOLATIONS)}"
+            f"{nearest(interpolation, INTERPOLATIONS) or '.'}"
         )
 
 
@@ -106,7 +106,10 @@ def _resize_axis(x: Tensor, axis: int, length: int, interpolation: str, antialia
             first, last = max(first, 0), min(last, old)
         centers = (torch.arange(start, stop, dtype=torch.float64) + 0.5) * step
         samples = torch.arange(first, last, dtype=torch.float64)
-        weights = kernel((samples - centers[:, None] + 0.5) * (1 / stretch))  # in Pillow's order: ties round alike
+        # Pillow's operations in Pillow's order, so that samples on the very edge of a box fall where they fall there
+        weights = kernel((samples - centers[:, None] + 0.5) * (1 / stretch))
+        begin, end = ((centers[:, None] + side * reach + 0.5).floor() for side in (-1, 1))
+        weights = weights * ((samples >= begin) & (samples < end))
         weights = (weights / weights.sum(dim=1, keepdim=True)).to(x)
         if first < 0 or last > old:
             window = rows.index_select(1, torch.arange(first, last).clamp(0, old - 1).to(x.device))

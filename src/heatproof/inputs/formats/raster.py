@@ -1,0 +1,88 @@
+"""Pictures: PNG, JPEG, TIFF (first page), WebP, GIF (first frame), BMP."""
+
+import threading
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from heatproof.errors import HeatproofWarning, InputError
+from heatproof.inputs.pictures import from_picture
+from heatproof.types import Axis, Input
+
+NAME = "picture"
+ALIASES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".webp", ".gif", ".bmp")
+TIER = "core"
+
+_LIMIT_LOCK = threading.Lock()
+
+
+def read(
+    path: Path,
+    *,
+    name: str,
+    axis: Sequence[Axis | str] | None = None,
+    channels: Sequence[str] | None = None,
+    max_pixels: int | None = None,
+    allow_nan: bool = False,
+) -> Input:
+    """Read one picture file; see `heatproof.inputs.pictures.from_picture` for what becomes of its pixels.
+
+    Raises:
+        InputError: no picture, broken, or of more than `max_pixels` pixels (default: Pillow's `MAX_IMAGE_PIXELS`).
+
+    Warns:
+        HeatproofWarning: a TIFF has more than one page; the first is read.
+    """
+    limit = Image.MAX_IMAGE_PIXELS if max_pixels is None else max_pixels
+    try:
+        with _pillow_limit(max_pixels), Image.open(path) as image:
+            if limit is not None and image.width * image.height > limit:
+                raise _too_large(name, limit, f"{image.width} x {image.height} = {image.width * image.height} pixels")
+            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+            image.load()
+            result = from_picture(image, axis=axis, channels=channels, name=name, source=path, allow_nan=allow_nan)
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name, limit, str(error)) from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(
+            f"{name} is not a picture that Pillow can read, whatever its suffix {path.suffix!r} says; "
+            "open it elsewhere and save it as PNG."
+        ) from error
+    # Pillow's decoders raise whatever the broken bytes lead them to; all of it means the same here
+    except Exception as error:
+        raise InputError(
+            f"{name} is a broken or truncated picture ({type(error).__name__}: {error}); get an intact copy."
+        ) from error
+    if pages > 1:
+        warnings.warn(
+            f"{name} has {pages} pages; the first is read. Save the page you mean as a file, or a stack as .npy.",
+            HeatproofWarning,
+            stacklevel=5,  # the caller of heatproof.read
+        )
+    return result
+
+
+@contextmanager
+def _pillow_limit(max_pixels: int | None) -> Generator[None]:
+    """Lift Pillow's process-wide pixel limit, but only where the caller gave one, and put it back."""
+    if max_pixels is None:
+        yield
+        return
+    with _LIMIT_LOCK:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _too_large(name: str, limit: int | None, found: str) -> InputError:
+    return InputError(
+        f"{name} is larger than the limit of {limit} pixels, which guards against decompression bombs ({found}); "
+        "if you trust it, pass a larger max_pixels=."
+    )
