@@ -96,7 +96,7 @@ def captum(network: Network, net: nn.Module, x: Tensor, *, predict: bool) -> Cal
     method = LayerGradCam(net, net.get_submodule(network.layer))
     given = torch.zeros(len(x), dtype=torch.long, device=x.device)
 
-    def run() -> Tensor:
+    def run() -> Any:
         classes = given
         if predict:
             with torch.inference_mode():
