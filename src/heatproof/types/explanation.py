@@ -74,6 +74,7 @@ class Explanation:
         flags: per input and target: "blank", "constant", "non-finite", "all-negative".
         model: name of the model.
         provenance: versions, seeds, settings: what is needed to make it again.
+        origin: the explainer and the batch that it explained, for the checks that run the model again.
         quick_checks: per input and target, reference values without a verdict; None unless they were asked for.
     """
 
@@ -89,6 +90,7 @@ class Explanation:
     flags: tuple[tuple[tuple[str, ...], ...], ...]
     model: str = "model"
     provenance: dict[str, Any] = field(default_factory=dict[str, Any])
+    origin: Any = field(default=None, repr=False)
     quick_checks: tuple[tuple[QuickChecks, ...], ...] | None = None
 
     def __len__(self) -> int:

@@ -1,0 +1,107 @@
+"""What a network is called with: arguments for n inputs, of one tensor or several."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from heatproof.errors import InputError
+from heatproof.models.outputs import device_and_dtype, take, tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Arguments of one call of the network.
+
+    Attributes:
+        args: positional arguments.
+        kwargs: keyword arguments.
+        n: number of inputs.
+        size: spatial size of the first tensor, which is the one that maps lie over.
+    """
+
+    args: tuple[Any, ...]
+    n: int
+    size: tuple[int, ...]
+    kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @classmethod
+    def of(cls, value: Any, net: nn.Module) -> "Batch":
+        """Return the batch for a tensor, a tuple of positional arguments or a dict of keyword arguments.
+
+        Tensors are moved to the network's device and, where floating, its type; tensors made under inference mode are
+        copied out of it.
+
+        Raises:
+            InputError: there is no tensor with a batch and at least one spatial axis, or it is empty.
+        """
+        device, dtype = device_and_dtype(net)
+        args, kwargs = (value,), {}
+        if isinstance(value, tuple):
+            args = value
+        elif isinstance(value, dict):
+            args, kwargs = (), value
+        found = [t for _, t in tensors((args, kwargs)) if t.ndim >= 3]
+        if not found:
+            shapes = [tuple(t.shape) for _, t in tensors((args, kwargs))]
+            raise InputError(
+                f"Inputs of shapes {shapes} have no channels and spatial axes; pass (n, c, *spatial) with 1 to 3 "
+                "spatial axes."
+            )
+        first = found[0]
+        if first.ndim > 5:
+            raise InputError(f"Inputs of shape {tuple(first.shape)} have more than 3 spatial axes.")
+        if first.numel() == 0:
+            raise InputError(f"Inputs of shape {tuple(first.shape)} are empty; pass at least one input of size > 0.")
+        bad = int((~torch.isfinite(first)).sum()) if first.is_floating_point() else 0
+        if bad:
+            raise InputError(f"The input holds {bad} values that are NaN or infinite; replace them first.")
+        args, kwargs = (_move(v, device, dtype) for v in (args, kwargs))
+        return cls(args, first.shape[0], tuple(first.shape[2:]), kwargs)
+
+    def run(self, net: nn.Module) -> Any:
+        """Call the network."""
+        return net(*self.args, **self.kwargs)
+
+    def rows(self, rows: Tensor) -> "Batch":
+        """Return the batch of the given inputs, in that order."""
+        args, kwargs = take(self.args, rows, self.n), take(self.kwargs, rows, self.n)
+        return Batch(args, len(rows), self.size, kwargs)
+
+    @property
+    def tensor(self) -> Tensor | None:
+        """The input, if the network takes one tensor only."""
+        found = [t for _, t in tensors((self.args, self.kwargs))]
+        return found[0] if len(found) == 1 else None
+
+    def with_tensor(self, tensor: Tensor) -> "Batch":
+        """Return the batch in which `tensor` (m, c, *spatial) stands in place of the only tensor."""
+        if self.tensor is None:
+            raise InputError("This network takes several tensors; it is not clear which of them is to be changed.")
+        swap: Callable[[Any], Any] = lambda v: _map(v, lambda t: tensor.to(t.device, t.dtype))  # noqa: E731  used twice
+        return Batch(swap(self.args), tensor.shape[0], tuple(tensor.shape[2:]), swap(self.kwargs))
+
+
+def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {k: _map(v, change) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_map(v, change) for v in value])
+    return value
+
+
+def _move(value: Any, device: torch.device | None, dtype: torch.dtype | None) -> Any:
+    def change(tensor: Tensor) -> Tensor:
+        if tensor.is_inference():
+            with torch.inference_mode(False):
+                tensor = tensor.clone()
+        tensor = tensor.detach()
+        if tensor.is_floating_point() and dtype is not None:
+            return tensor.to(device, dtype)
+        return tensor.to(device) if device is not None else tensor
+
+    return _map(value, change)

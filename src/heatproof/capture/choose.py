@@ -1,0 +1,93 @@
+"""The automatic target layer: of the layers with a grid, the last one through which the score really flows."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from heatproof.capture.batch import Batch
+from heatproof.capture.forward import differentiable_run, gradients
+from heatproof.errors import ExplainError, LayerError
+from heatproof.models.layers import TargetLayer, candidates, scales
+from heatproof.models.trace import Trace
+
+STEP = 12
+"""Candidates looked at in one pass; a vision transformer's last useful layer is about the tenth from its end."""
+
+
+def choose_layers(
+    view: nn.Module, batch: Batch, trace: Trace, score: Callable[[Any], Tensor]
+) -> tuple[TargetLayer, ...]:
+    """Return the target layer, or all scales of a backbone, for what `score` makes of the output.
+
+    Taken is the last output, on the way to the score, that lies on a grid aligned with the input, whose gradient is not
+    zero, and that is not the score map itself (where the score depends on one channel only).
+
+    Raises:
+        LayerError: no layer of this network has a grid that the score depends on.
+    """
+    pyramid = tuple(scales(trace))
+    found = candidates(trace)
+    chosen = _choose(view, batch, pyramid, found, score)
+    if chosen is None and (awake := _awakened(view)) is not None:
+        chosen = _choose(awake, batch, pyramid, found, score)
+    if chosen is not None:
+        return chosen
+    if pyramid:
+        return pyramid  # the score is constant (no box was found, say); its blank maps will be flagged
+    seen = ", ".join(layer.title for layer in found[:5]) or "none"
+    raise LayerError(
+        f"No layer was found whose output lies on a grid of at least 2 positions a side over the input "
+        f"{trace.input_size} and carries a gradient of the score (looked at: {seen}). Pass layer=, a larger input, or "
+        "another target."
+    )
+
+
+def _choose(
+    view: nn.Module,
+    batch: Batch,
+    pyramid: tuple[TargetLayer, ...],
+    found: Sequence[TargetLayer],
+    score: Callable[[Any], Tensor],
+) -> tuple[TargetLayer, ...] | None:
+    if pyramid and any(bool(gradient.any()) for _, gradient in _look(view, batch, pyramid, score)):
+        return pyramid
+    for begin in range(0, len(found), STEP):
+        for layer, gradient in _look(view, batch, found[begin : begin + STEP], score):
+            by_channel = gradient.flatten(3).abs().sum((0, 1, 3))
+            alive = int((by_channel > 0).sum())
+            if alive > 1 or (alive == 1 and by_channel.numel() == 1):
+                return (layer,)
+    return None
+
+
+def _awakened(view: nn.Module) -> nn.Module | None:
+    """Return a twin in which parameters that are zero throughout are drawn at random; None if there are none.
+
+    A head or a residual scale that was initialized to zero and never trained lets no gradient through. The target
+    layer is a matter of the wiring, so it is looked for with the switch closed.
+    """
+    silent = {name for name, p in view.named_parameters() if p.is_floating_point() and not bool(p.any())}
+    if not any(view.get_parameter(name).ndim > 1 for name in silent):
+        return None
+    twin = copy.deepcopy(view)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name in sorted(silent):
+            parameter = twin.get_parameter(name)
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
+    return twin
+
+
+def _look(
+    view: nn.Module, batch: Batch, layers: Sequence[TargetLayer], score: Callable[[Any], Tensor]
+) -> list[tuple[TargetLayer, Tensor]]:
+    """Return each layer with its gradient (t, n, k, *grid), in the order given."""
+    try:
+        _, scores, raws = differentiable_run(view, batch, layers, score)
+    except ExplainError:
+        return []  # nothing at all flows back from the score to these
+    grads = gradients(scores, raws)
+    return [(layer, layer.layout.to_grid(grad, lead=2)) for layer, grad in zip(layers, grads, strict=True)]

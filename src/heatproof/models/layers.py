@@ -1,0 +1,167 @@
+"""Where the target layer is: found by what a real run showed (shapes, call order), never by class name."""
+
+from dataclasses import dataclass
+from math import prod
+
+from torch import nn
+
+from heatproof.errors import LayerError, TargetError, nearest
+from heatproof.models.layout import Layout, infer
+from heatproof.models.outputs import Key, class_scores
+from heatproof.models.trace import Call, Identity, Output, Trace
+
+WRAPPERS = ("_orig_mod.", "module.")
+"""Prefixes that torch.compile and DataParallel put before the names users know."""
+
+
+@dataclass(frozen=True)
+class TargetLayer:
+    """One tensor of one call of one module, and how it lies on a grid.
+
+    Attributes:
+        name: dotted name of the module.
+        count: which call of the module (0 is the first).
+        key: path of the tensor in what the module returns; empty when it returns the tensor itself.
+        layout: where the grid lies in the tensor.
+        reach: receptive field in samples of the model's input, per axis; None when it is the whole input.
+        start: when the module was called, in the order of the trace.
+    """
+
+    name: str
+    count: int
+    key: Key
+    layout: Layout
+    reach: tuple[float, ...] | None
+    start: int
+
+    @property
+    def title(self) -> str:
+        """The name, with the path of the tensor where the module returns several."""
+        return self.name + "".join(f"[{k}]" for k in self.key)
+
+
+def candidates(trace: Trace) -> list[TargetLayer]:
+    """Return every tensor of the run that lies on a grid, the last one first, each named by its outermost module.
+
+    The model's own output and what merely pools, passes on or rearranges are left out.
+    """
+    root = trace.calls[-1]
+    final = {o.identity for o in root.outputs}
+    groups: dict[Identity, list[tuple[Call, Output]]] = {}
+    for call in trace.calls[:-1]:
+        for output in call.outputs:
+            groups.setdefault(output.identity, []).append((call, output))
+    found: list[TargetLayer] = []
+    for identity, members in reversed(groups.items()):
+        if identity in final or all(call.passive for call, _ in members):
+            continue
+        layer = _place(trace, *_outermost(members))
+        if layer is not None:
+            found.append(layer)
+    return found
+
+
+def _outermost(members: list[tuple[Call, Output]]) -> tuple[Call, Output]:
+    """Return the outermost module around the one that made the tensor; what only passed it on later does not count."""
+    made = members[0]
+    for call, output in members[1:]:
+        if made[0].name.startswith(call.name + ".") and not output.key:
+            made = (call, output)
+    return made
+
+
+def scales(trace: Trace) -> list[TargetLayer]:
+    """Return the scales of the backbone of a dense or detection network, coarse last; empty for a classifier.
+
+    The backbone is the outermost module, besides the network itself, that returns a collection of feature grids.
+    Each grid is named by the module that made it, where there is one.
+    """
+    try:
+        class_scores(trace.output, trace.n)
+    except TargetError:
+        pass
+    else:
+        return []
+    best: list[TargetLayer] = []
+    depth = 1 << 30
+    for call in trace.calls[:-1]:
+        level = call.name.count(".")
+        keyed = [o for o in call.outputs if o.key]
+        placed = [p for o in keyed if (p := _place(trace, *_maker(trace, call, o))) is not None]
+        if placed and len(placed) == len({p.layout.grid for p in placed}) and level < depth:
+            best, depth = placed, level
+    return best
+
+
+def _maker(trace: Trace, user: Call, output: Output) -> tuple[Call, Output]:
+    """Return the outermost module inside `user` that returned this very tensor by itself."""
+    made = (user, output)
+    for call in trace.calls:
+        if call.start > user.start and call.end < user.end:
+            made = next(((call, o) for o in call.outputs if not o.key and o.identity == output.identity), made)
+    return made
+
+
+def named(trace: Trace, net: nn.Module, layer: str | nn.Module) -> TargetLayer:
+    """Return the target layer that the user named or passed as a module; of several calls, the last.
+
+    Raises:
+        LayerError: there is no such module, it never ran, or what it returned lies on no grid.
+    """
+    modules = dict(net.named_modules())
+    if isinstance(layer, nn.Module):
+        name = next((n for n, m in modules.items() if m is layer or getattr(m, "_orig_mod", None) is layer), None)
+        if name is None:
+            raise LayerError(
+                f"The layer {type(layer).__name__} is not a module of this network; pass one of its own modules or a "
+                "dotted name (heatproof inspect lists them)."
+            )
+    else:
+        name = layer
+    known = {_bare(n) for n in modules}
+    name = _bare(name)
+    if name not in known or not name:
+        raise LayerError(f"There is no layer {layer!r}{nearest(name, known)} (heatproof inspect lists all).")
+    calls = [c for c in trace.calls if c.name == name]
+    if not calls:
+        inside = [c.name for c in trace.calls if c.name.startswith(name + ".")]
+        hint = f"; it only holds others, such as {inside[-1]!r}" if inside else ""
+        raise LayerError(f"The layer {name!r} never ran for this input{hint}; choose one that does.")
+    call = calls[-1]
+    for output in call.outputs:
+        placed = _place(trace, call, output)
+        if placed is not None:
+            return placed
+    shapes = ", ".join(str(o.shape) for o in call.outputs) or "no tensor"
+    usable = [c.title for c in candidates(trace)[:5]]
+    raise LayerError(
+        f"The layer {name!r} returns {shapes} for an input of size {trace.input_size}, which lies on no grid of at "
+        f"least 2 positions a side; layers that do: {', '.join(usable) or 'none'}."
+    )
+
+
+def _bare(name: str) -> str:
+    name = name + "."
+    for prefix in WRAPPERS:
+        name = name.removeprefix(prefix).replace("." + prefix, ".")
+    return name.rstrip(".")
+
+
+def _place(trace: Trace, call: Call, output: Output) -> TargetLayer | None:
+    if not output.floating:
+        return None
+    # A token sequence keeps the grid of the feature map that it was cut from: the latest that fits.
+    seen = [
+        o.shape[2:]
+        for c in reversed(trace.calls)
+        if c.end <= call.end
+        for o in c.outputs
+        if len(o.shape) == len(trace.input_size) + 2 and len(output.shape) == 3
+    ]
+    layout = infer(output.shape, trace.n, trace.input_size, seen)
+    if layout is None or prod(layout.grid) == 0:
+        return None
+    reach = output.reach if layout.kind == "channels_first" else None  # the others mix places by attention
+    if reach is not None:
+        reach = tuple(min(r, float(s)) for r, s in zip(reach, trace.input_size, strict=True))
+    return TargetLayer(call.name, call.count, output.key, layout, reach, call.start)

@@ -1,0 +1,196 @@
+"""One plain run of a network, written down: which module was called when, what came out, what it could see."""
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from heatproof.models.outputs import Key, tensors
+
+Identity = tuple[int, int]
+"""Names one state of one tensor: its number in the run and how often it had been written in place."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One tensor that a module call returned."""
+
+    key: Key
+    shape: tuple[int, ...]
+    floating: bool
+    identity: Identity
+    reach: tuple[float, ...] | None
+
+
+@dataclass
+class Call:
+    """One call of one module.
+
+    Attributes:
+        name: dotted name of the module.
+        count: which call of this module it was (0 is the first).
+        start: position of its beginning in the run.
+        end: position of its end; a call lies wholly before another if its `end` is less than the other's `start`.
+        outputs: the tensors it returned.
+        learned: whether the module or anything in it has parameters.
+        passive: it has no parameters and only passed on or resampled what it was given (pooling, dropout, permuting).
+    """
+
+    name: str
+    count: int
+    start: int
+    end: int = -1
+    outputs: tuple[Output, ...] = ()
+    learned: bool = False
+    passive: bool = False
+
+
+@dataclass
+class Trace:
+    """The calls of one run in the order in which they ended, the root last.
+
+    Attributes:
+        calls: every module call.
+        output: the model's output.
+        input_size: spatial size of the input.
+        n: batch size.
+    """
+
+    input_size: tuple[int, ...]
+    n: int
+    calls: list[Call] = field(default_factory=list[Call])
+    output: Any = None
+
+
+class _Numbers:
+    """Gives every live tensor object a number; a number is never used twice, though `id` may be."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+        self._next = 0
+
+    def __call__(self, tensor: Tensor) -> Identity:
+        entry = self._known.get(id(tensor))
+        if entry is None or entry[0]() is not tensor:
+            entry = (weakref.ref(tensor), self._next)
+            self._known[id(tensor)] = entry
+            self._next += 1
+        # Inference tensors count no versions; nothing of ours runs in inference mode, but the user's forward may.
+        return entry[1], 0 if tensor.is_inference() else tensor._version
+
+
+def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[int, ...], n: int) -> Trace:
+    """Run `view` once without recording gradients and return what happened."""
+    record = Trace(input_size, n)
+    number = _Numbers()
+    reaches = _Reach(input_size)
+    counts: dict[str, int] = {}
+    open_calls: dict[str, list[Call]] = {}
+    clock = iter(range(1 << 62))
+    handles: list[Any] = []
+
+    def watch(name: str, module: nn.Module) -> None:
+        learned = any(True for _ in module.parameters())
+
+        def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
+            call = Call(name, counts.get(name, 0), next(clock), learned=learned)
+            counts[name] = call.count + 1
+            open_calls.setdefault(name, []).append(call)
+            reaches.enter(number, args, kwargs)
+
+        def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            call = open_calls[name].pop()
+            call.end = next(clock)
+            found = list(tensors(output))
+            reach = reaches.leave(module, number, args, kwargs, [t for _, t in found])
+            call.outputs = tuple(
+                Output(key, tuple(t.shape), t.is_floating_point(), number(t), reach) for key, t in found
+            )
+            if not learned and found:
+                call.passive = _passive([t for _, t in tensors((args, kwargs))], [t for _, t in found])
+            record.calls.append(call)
+
+        handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+        handles.append(module.register_forward_hook(after, with_kwargs=True))
+
+    try:
+        for name, module in view.named_modules():
+            watch(name, module)
+        with torch.inference_mode(False), torch.no_grad():
+            record.output = run(view)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return record
+
+
+def _passive(given: list[Tensor], returned: list[Tensor]) -> bool:
+    """Say whether a module without parameters merely passed on, rearranged or resampled what it was given."""
+    if not given or not returned:
+        return False
+    source, result = given[0], returned[0]
+    if source.numel() != result.numel():
+        return True
+    if result is source:
+        return False  # written in place or passed through: it shares its identity with what came before
+    if source.untyped_storage().data_ptr() == result.untyped_storage().data_ptr():
+        return True
+    return source.shape == result.shape and bool(torch.equal(source, result))
+
+
+class _Reach:
+    """Receptive fields, followed from module to module: how many input samples an output position can see.
+
+    A convolution or pooling with kernel k and dilation d widens what it was given by (k - 1) * d of its input's
+    spacing (Araujo et al. 2019, "Computing receptive fields", eq. 1). What functional code between modules returns
+    (a sum, a concatenation) is taken to see as much as everything before it. Outputs without a grid (global context,
+    as in squeeze-and-excitation) are not followed: they gate, they do not place.
+    """
+
+    def __init__(self, input_size: tuple[int, ...]) -> None:
+        self._input = input_size
+        self._known: dict[Identity, tuple[float, ...]] = {}
+        self._widest: tuple[float, ...] = (1.0,) * len(input_size)
+        self._started = False
+
+    def enter(self, number: _Numbers, args: Any, kwargs: Any) -> None:
+        """Note the network's own input: every tensor of the first call sees itself."""
+        if not self._started:
+            self._started = True
+            for _, tensor in tensors((args, kwargs)):
+                self._known[number(tensor)] = (1.0,) * len(self._input)
+
+    def leave(
+        self, module: nn.Module, number: _Numbers, args: Any, kwargs: Any, outputs: list[Tensor]
+    ) -> tuple[float, ...] | None:
+        """Return what the outputs of a finished call can see, per axis; None when it has no grid."""
+        axes = len(self._input)
+        given = [t for _, t in tensors((args, kwargs))]
+        if not outputs:
+            return None
+        already = self._known.get(number(outputs[0]))
+        if already is not None:
+            return already
+        if "attention" in type(module).__name__.lower():  # whatever its code, it lets places see each other
+            self._widest = tuple(float(s) for s in self._input)
+        base = self._widest
+        if given and (known := self._known.get(number(given[0]))) is not None:
+            base = known
+        kernel = getattr(module, "kernel_size", None)
+        if kernel is not None and given and given[0].ndim == axes + 2 and not list(module.children()):
+            kernel = (kernel,) * axes if isinstance(kernel, int) else tuple(kernel)
+            dilation = getattr(module, "dilation", 1)
+            dilation = (dilation,) * axes if isinstance(dilation, int) else tuple(dilation)
+            spacing = [s / g for s, g in zip(self._input, given[0].shape[2:], strict=True)]
+            if len(kernel) == axes == len(dilation):
+                base = tuple(b + (k - 1) * d * j for b, k, d, j in zip(base, kernel, dilation, spacing, strict=True))
+        elif list(module.children()):
+            base = self._widest  # a container whose result is new came out of functional code
+        if max(outputs[0].shape[2:], default=1) > 1:
+            for output in outputs:
+                self._known[number(output)] = base
+            self._widest = tuple(max(a, b) for a, b in zip(self._widest, base, strict=True))
+        return base
