@@ -1,7 +1,7 @@
 """CAM: the original class activation map, read off a head that is linear in the pooled activations.
 
-Formula (Zhou et al., 2016, arXiv:1512.04150, eq. 2): M_c = sum_k w_k^c A^k, where y_c = sum_k w_k^c mean(A^k) + b. The weight is found
-without looking for it in the model: w_k^c = Z dy_c/dA^k_ij at any of the Z positions.
+Formula (Zhou et al., 2016, arXiv:1512.04150, eq. 2): M_c = sum_k w_k^c A^k, where y_c = sum_k w_k^c mean(A^k) + b. The
+weight is found without looking for it in the model: w_k^c = Z dy_c/dA^k_ij at any of the Z positions.
 
 Assumes such a head, and verifies it: the gradient must be the same at every position, and y must be affine in A (tried
 on 0, A and 2A). The mean of the map over the grid is y minus the bias.
