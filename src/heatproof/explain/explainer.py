@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 import heatproof
 from heatproof.cam import method as find_method
 from heatproof.capture import Engine
-from heatproof.capture.engine import LayerSpec
+from heatproof.capture.engine import LayerSpec, Resolver
 from heatproof.errors import MethodError, TargetError, UsageError
 from heatproof.explain.flags import flags_of
 from heatproof.explain.gather import Gathered, gather
@@ -25,6 +26,17 @@ Method = str | Callable[[Capture], Tensor]
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _CHUNK = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One batch, explained: maps (n, t, *grid) and scores (n, t)."""
+
+    gathered: Gathered
+    layers: tuple[TargetLayer, ...]
+    maps: Tensor
+    scores: Tensor
+    targets: tuple[tuple[Target, ...], ...]
 
 
 class Explainer:
@@ -57,6 +69,7 @@ class Explainer:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}; it must be at least 1, or None.")
         self.batch_size = batch_size
+        self.cam = method
         if callable(method):
             self.method, self._cam = getattr(method, "__name__", "custom"), method
         else:
@@ -87,7 +100,7 @@ class Explainer:
         limit = self.batch_size or (1 << 30 if isinstance(x, Tensor | tuple | dict) else _CHUNK)
         while True:
             tried = 0
-            parts: list[_Part] = []
+            parts: list[Part] = []
             done = 0
             try:
                 for gathered in gather(x, self.model, limit):
@@ -100,16 +113,19 @@ class Explainer:
                 if limit == 0:
                     raise
 
-    def _part(self, gathered: Gathered, target: Any) -> "_Part":
+    def _part(self, gathered: Gathered, target: Any) -> Part:
         def resolver(output: Any, n: int) -> tuple[tuple[Target, ...], ...]:
             wanted = target[:n] if isinstance(target, list | tuple) else target
             return resolve(wanted, output, n, self.model.label, self.model.index)
 
-        batch = gathered.batch
-        layers = self.engine.layers(batch, self.layer, resolver, kind=_kind(target))
-        captures, targets, _ = self.engine.capture(batch, layers, resolver)
+        return self.capture_and_map(gathered, resolver, kind=_kind(target))
+
+    def capture_and_map(self, gathered: Gathered, resolver: Resolver, kind: object = None) -> Part:
+        """Explain one gathered batch for the targets that `resolver` makes of the output."""
+        layers = self.engine.layers(gathered.batch, self.layer, resolver, kind=kind)
+        captures, targets, _ = self.engine.capture(gathered.batch, layers, resolver)
         maps = _combine([self._map(capture) for capture in captures])
-        return _Part(gathered, layers, maps, captures[0].scores, targets)
+        return Part(gathered, layers, maps, captures[0].scores, targets)
 
     def _map(self, capture: Capture) -> Tensor:
         maps = self._cam(capture)
@@ -119,7 +135,7 @@ class Explainer:
             raise MethodError(f"The method {self.method!r} returned shape {tuple(maps.shape)} instead of {expected}.")
         return maps.detach()
 
-    def _join(self, parts: Sequence["_Part"]) -> Explanation:
+    def _join(self, parts: Sequence["Part"]) -> Explanation:
         first = parts[0]
         size = first.gathered.batch.size
         maps = torch.cat([p.maps for p in parts])
@@ -150,20 +166,6 @@ class Explainer:
             "method": self.method,
             "several_layers": "mean over layers, each resampled linearly to the finest grid",
         }
-
-
-class _Part:
-    """One batch, explained."""
-
-    def __init__(
-        self,
-        gathered: Gathered,
-        layers: tuple[TargetLayer, ...],
-        maps: Tensor,
-        scores: Tensor,
-        targets: tuple[tuple[Target, ...], ...],
-    ) -> None:
-        self.gathered, self.layers, self.maps, self.scores, self.targets = gathered, layers, maps, scores, targets
 
 
 def explain(

@@ -119,7 +119,8 @@ def named(trace: Trace, net: nn.Module, layer: str | nn.Module) -> TargetLayer:
     else:
         name = layer
     known = {_bare(n) for n in modules}
-    name = _bare(name)
+    name, _, path = _bare(name).partition("[")  # "backbone[0]": one of several tensors that a module returns
+    keys = path.rstrip("]").split("][") if path else []
     if name not in known or not name:
         raise LayerError(f"There is no layer {layer!r}{nearest(name, known)} (heatproof inspect lists all).")
     calls = [c for c in trace.calls if c.name == name]
@@ -130,7 +131,7 @@ def named(trace: Trace, net: nn.Module, layer: str | nn.Module) -> TargetLayer:
     call = calls[-1]
     for output in call.outputs:
         placed = _place(trace, call, output)
-        if placed is not None:
+        if placed is not None and keys in ([], [str(k) for k in output.key]):
             return placed
     shapes = ", ".join(str(o.shape) for o in call.outputs) or "no tensor"
     usable = [c.title for c in candidates(trace)[:5]]

@@ -1,0 +1,74 @@
+"""The same network with random weights: everything that was learned is drawn anew."""
+
+from collections.abc import Callable
+from math import prod, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase  # pyright: ignore[reportPrivateUsage]  the one base of all that keep running statistics
+
+from heatproof.models.view import make_view
+
+
+def randomized(net: nn.Module, seed: int, recalibrate: Callable[[nn.Module], Any] | None = None) -> nn.Module:
+    """Return a copy of `net` in eval mode with every parameter drawn anew; `net` is not changed.
+
+    Weights with an input fan are drawn from N(0, 2 / fan_in) (He et al. 2015, eq. 10), biases are zero, the scales of
+    normalization layers are one. Raw parameters (class tokens, position embeddings) keep their own spread.
+
+    Args:
+        net: the network.
+        seed: of the draw.
+        recalibrate: runs the copy on data; the running statistics of normalization layers are then taken from that
+            run. None resets them to mean 0 and variance 1.
+    """
+    twin = make_view(net)
+    generator = torch.Generator().manual_seed(seed)
+    memo: dict[int, nn.Parameter] = {}
+    with torch.inference_mode(False), torch.no_grad():
+        for module in twin.modules():
+            own = vars(module)["_parameters"]
+            for name, parameter in own.items():
+                if parameter is None or not parameter.is_floating_point():
+                    continue
+                if id(parameter) not in memo:  # tied weights stay tied
+                    fresh = _draw(module, name, parameter, generator).to(parameter.device, parameter.dtype)
+                    memo[id(parameter)] = nn.Parameter(fresh, requires_grad=parameter.requires_grad)
+                own[name] = memo[id(parameter)]
+        _reset_statistics(twin)
+        if recalibrate is not None:
+            _recalibrate(twin, recalibrate)
+    return twin
+
+
+def _draw(module: nn.Module, name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:
+    shape = parameter.shape
+    if name.endswith("bias"):
+        return torch.zeros(shape)
+    if parameter.ndim <= 1:
+        return torch.ones(shape)
+    noise = torch.randn(shape, generator=generator)
+    if name.endswith("weight") and not isinstance(module, nn.Embedding):
+        return noise * sqrt(2.0 / prod(shape[1:]))
+    spread = float(parameter.detach().float().std()) if parameter.numel() > 1 else 0.0
+    return noise * (spread or 0.02)
+
+
+def _reset_statistics(twin: nn.Module) -> None:
+    for module in twin.modules():
+        if isinstance(module, _NormBase):
+            module.reset_running_stats()
+
+
+def _recalibrate(twin: nn.Module, run: Callable[[nn.Module], Any]) -> None:
+    """Take the running statistics of normalization layers from one run, layer after layer within it."""
+    layers = [m for m in twin.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    momenta = [m.momentum for m in layers]
+    try:
+        for module in layers:
+            module.training, module.momentum = True, None  # None: the plain average of what is seen
+        run(twin)
+    finally:
+        for module, momentum in zip(layers, momenta, strict=True):
+            module.training, module.momentum = False, momentum
