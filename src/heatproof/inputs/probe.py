@@ -15,9 +15,12 @@ from heatproof.types import Geometry, Input, Prepared
 
 _LEVEL = 1 / 255  # one step of an 8-bit picture: what rounding alone can do to a probe
 _GOLDEN = 0.6180339887498949  # its multiples, modulo 1, fill an interval evenly: a dither without randomness
-_PHASES = 8  # ramps per axis
+_REPEATS = 32  # of a function that draws random numbers, to see whether they matter
+_PHASES = (-0.25, 0.25)  # 8-bit levels by which the ramps are raised, one after the other
 _BORDER = 3  # output samples next to the border, where resampling kernels are cut off
-_SNAP = 0.05  # model samples: a whole-numbered resize and crop this close to the measured one is taken for it
+_WIDER = 0.1  # share of the seen part of the original by which the second ramp exceeds it on both sides
+_SNAP = 0.05  # model samples: a whole-numbered resize and crop this close to the measured one is taken for it;
+_SNAP_SHARE = 0.0002  # or this share of all model samples, in large inputs
 _FORMS = {"picture": "as a picture", "rgb": "as an RGB picture", "tensor": "as a tensor"}
 
 
@@ -45,7 +48,7 @@ class Adopted:
             forms.remove("picture")
         for form in forms:
             try:
-                return form, self._run(input.data, form)
+                return form, self._run(input.data, form, self.function)
             except Exception as error:  # noqa: BLE001  a user's function may raise anything; it is reported below
                 refusals.append(f"{_FORMS[form]}: {type(error).__name__}: {error}")
         raise InputError(
@@ -54,12 +57,12 @@ class Adopted:
             "(c, *spatial) and returns a tensor (c, *spatial)."
         )
 
-    def _run(self, data: Tensor, form: str) -> Tensor:
+    def _run(self, data: Tensor, form: str, function: Callable[[Any], Any]) -> Tensor:
         if form == "tensor":
-            output = self.function(data.clone())  # a copy: the function may work in place
+            output = function(data.clone())  # a copy: the function may work in place
         else:
             image = to_picture(data)
-            output = self.function(image.convert("RGB") if form == "rgb" else image)
+            output = function(image.convert("RGB") if form == "rgb" else image)
         if isinstance(output, Mapping):
             output = cast(Mapping[str, Any], output)["pixel_values"]
         if isinstance(output, list | tuple):
@@ -67,7 +70,7 @@ class Adopted:
         tensor = torch.as_tensor(output)
         if tensor.ndim == data.ndim + 1 and len(tensor) == 1:
             tensor = tensor[0]
-        if tensor.ndim != data.ndim:
+        if tensor.ndim != data.ndim or tensor.numel() == 0:
             raise InputError(f"it returned shape {tuple(tensor.shape)} for an input of shape {tuple(data.shape)}")
         return tensor if tensor.is_floating_point() else tensor.float()
 
@@ -75,20 +78,23 @@ class Adopted:
         """Return the measured geometry, or warn and assume a resize of the whole field."""
         size = input.size
 
-        def view(picture: Tensor) -> Tensor:
-            return self._run(picture.to(input.data).expand(input.data.shape), form)
+        function = _Watched(self.function)
 
-        before = _generator_states()
-        problem = None
+        def view(picture: Tensor) -> Tensor:
+            # a gray picture of as many channels: for a PIL image, converted, which is many times faster
+            as_rgb = form == "rgb" or (form == "picture" and len(input.data) == 3)
+            data = picture.to(input.data) if as_rgb else picture.to(input.data).expand(input.data.shape)
+            return self._run(data, "rgb" if as_rgb else form, function)
+
         try:
             scale, offset = _fit(view, size, model_size, dither=form != "tensor")
-        except _UnmeasurableError as error:
-            scale, offset, problem = (), (), str(error)
-        if _generator_states() != before:
-            _set_generator_states(before)
-            problem = "it draws random numbers"
-        if problem is None:
+            if function.draws and _varies(view, size):
+                raise _UnmeasurableError
             return Geometry(size, model_size, scale, offset)
+        except _UnmeasurableError as error:
+            problem = "it draws random numbers" if function.draws else str(error)
+        finally:
+            function.put_back()
         warnings.warn(
             f"Where the output of the preprocessing function {_name(self.function)} lies in its input could not be "
             f"measured: {problem}. Maps are laid over the input as if it had only been resized; give "
@@ -102,6 +108,34 @@ class Adopted:
 
 class _UnmeasurableError(Exception):
     """The function is no resize, crop and flip with linear normalization; the message says what it seems to be."""
+
+
+class _Watched:
+    """A function under watch for draws from the global random generators, which can be put back."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self.draws = False
+        self._before = _generator_states()
+
+    def __call__(self, argument: Any) -> Any:
+        """Run the function."""
+        before = _generator_states()
+        output = self.function(argument)
+        self.draws |= _generator_states() != before
+        return output
+
+    def put_back(self) -> None:
+        """Set the generators to where they were at the beginning, if the function drew from them."""
+        if self.draws:
+            _set_generator_states(self._before)
+
+
+def _varies(view: Callable[[Tensor], Tensor], size: tuple[int, ...]) -> bool:
+    """Tell whether the function answers one picture differently; a flip with p = 0.5 is missed once in 4e9 times."""
+    ramp = torch.stack([_ramp(size, axis, (0.0, float(size[axis])), None) for axis in range(len(size))]).mean(dim=0)
+    first = view(ramp)
+    return any(not torch.equal(view(ramp), first) for _ in range(_REPEATS))
 
 
 def _fit(
@@ -138,76 +172,82 @@ def _fit(
     scales: list[float] = []
     offsets: list[float] = []
     for axis, (old, new) in enumerate(zip(size, model_size, strict=True)):
-        # 8-bit functions round what they return: ramps a fraction of a level apart average that out
-        levels = [(i + 0.5) / _PHASES - 0.5 for i in range(_PHASES)] if dither else [None]
-        ramps = [_ramp(size, axis, level) for level in levels]
-        seen = [see(ramp) for ramp in ramps]
-        if not torch.equal(seen[0], see(ramps[0])):
+        ramp = _ramp(size, axis, (0.0, float(old)), 0.0 if dither else None)
+        seen = see(ramp)
+        if not torch.equal(seen, see(ramp)):
             raise _UnmeasurableError("it answers the same input differently")
-        slope, intercept = _line(fraction(torch.stack(seen).mean(dim=0)), axis, old)
-        # the ramp is (original + 0.5) / old, and original + 0.5 = (model + 0.5 + offset) / scale
-        scale = 1 / (slope * old)
-        offset = intercept * old * scale
-        scale, offset = _snapped(scale, offset, old, new)
+        slope, start = _line(fraction(seen), axis, old, (0.0, float(old)))
+        # again, as steep as what is seen of the field allows; an 8-bit function rounds what it returns, which ramps a
+        # fraction of a level apart average out
+        ends = sorted((start, start + slope * new))
+        margin = _WIDER * (ends[1] - ends[0])
+        window = (ends[0] - margin, ends[1] + margin)
+        ramps = [_ramp(size, axis, window, level) for level in (_PHASES if dither else (None,))]
+        seen = torch.stack([see(ramp) for ramp in ramps]).mean(dim=0)
+        scale, offset = _snapped(*_line(fraction(seen), axis, old, window), old, new)
         scales.append(scale)
         offsets.append(offset)
     return tuple(scales), tuple(offsets)
 
 
-def _ramp(size: tuple[int, ...], axis: int, level: float | None) -> Tensor:
-    """Return (1, *size) rising from 0 to 1 along `axis`; dithered to 8 bits and raised by `level` of them, if given."""
-    shape = [1] * len(size)
-    shape[axis] = size[axis]
-    ramp = ((torch.arange(size[axis], dtype=torch.float64) + 0.5) / size[axis]).reshape(shape).expand(size)
-    if level is not None:
-        across = torch.zeros(size, dtype=torch.float64)
-        for other in range(len(size)):
-            if other != axis:
-                shape = [1] * len(size)
-                shape[other] = size[other]
-                across = across + torch.arange(size[other], dtype=torch.float64).reshape(shape)
-        ramp = (ramp * 255 + level + (across + 1) * _GOLDEN % 1).floor().clamp(0, 255) / 255
-    return ramp[None].float()
+def _ramp(size: tuple[int, ...], axis: int, window: tuple[float, float], level: float | None) -> Tensor:
+    """Return (1, *size) rising from 0 to 1 across `window`; dithered to 8 bits and raised by `level` of them, if given.
+
+    Distances along the axis are from the field's edge: the first sample's center is at 0.5.
+    """
+
+    def along(which: int) -> Tensor:
+        counted = torch.arange(size[which], dtype=torch.float64)
+        return counted.reshape([-1 if a == which else 1 for a in range(len(size))])
+
+    ramp = ((along(axis) + 0.5 - window[0]) / (window[1] - window[0])).clamp(0, 1)
+    if level is None:
+        return ramp.float().expand(1, *size)
+    across = sum((along(a) for a in range(len(size)) if a != axis), start=torch.ones((), dtype=torch.float64))
+    dither = (across * _GOLDEN % 1).float()
+    return ((ramp * 255 + level).float() + dither).floor_().clamp_(0, 255).div_(255).expand(1, *size)
 
 
-def _line(values: Tensor, axis: int, old: int) -> tuple[float, float]:
-    """Fit `values = intercept + slope * (position + 0.5)` along `axis`, away from borders, padding and clipping."""
+def _line(values: Tensor, axis: int, old: int, window: tuple[float, float]) -> tuple[float, float]:
+    """Return `slope, start` of `distance in the original = start + slope * distance in the output` along `axis`."""
+    width = window[1] - window[0]
     inside = values.isfinite()
-    margin = max(2 / old, 2 * _LEVEL)
-    trusted = inside & (values > margin) & (values < 1 - margin)
+    distance = values * width + window[0]
+    trusted = inside & (distance > 2) & (distance < old - 2) & (values > 2 * _LEVEL) & (values < 1 - 2 * _LEVEL)
     for other in range(values.ndim):
-        rows = inside.transpose(0, other).flatten(1).any(dim=1).nonzero().flatten()
+        rows = inside.transpose(0, other).reshape(values.shape[other], -1).any(dim=1).nonzero().flatten()
         cut = min(_BORDER, (len(rows) - 1) // 3)
         keep = torch.zeros(values.shape[other], dtype=torch.bool)
         keep[rows[cut : len(rows) - cut]] = True
         trusted &= keep.reshape([-1 if a == other else 1 for a in range(values.ndim)])
+    if not bool(trusted.any(dim=axis).any()) or len(trusted.nonzero()[:, axis].unique()) < 2:
+        trusted = inside  # a short axis is all border
     where = trusted.nonzero().double() + 0.5
-    if len(where) == 0 or len(where[:, axis].unique()) < 2:
+    if len(where[:, axis].unique()) < 2:
         raise _UnmeasurableError(f"too few samples along axis {axis} come through ({values.shape[axis]} of {old})")
-    seen = values[trusted]
+    seen = distance[trusted]
     center = where.mean(dim=0)
-    spread = torch.cat([torch.ones(len(where), 1, dtype=torch.float64), where - center], dim=1)
-    spread = spread[:, [0, *(1 + a for a in range(values.ndim) if values.shape[a] > 1)]]
-    solution = torch.linalg.lstsq(spread, seen[:, None], driver="gelsd").solution
-    residual = (spread @ solution)[:, 0] - seen
-    slopes = dict(zip([a for a in range(values.ndim) if values.shape[a] > 1], solution[1:, 0].tolist(), strict=True))
-    leaning = max((abs(s) * values.shape[a] for a, s in slopes.items() if a != axis), default=0.0)
-    slope = slopes.get(axis, 0.0)
-    if (
-        abs(slope) * values.shape[axis] < 2 * _LEVEL
-        or leaning > 2 * _LEVEL
-        or residual.square().mean().sqrt() > 2 * _LEVEL
-    ):
+    wide = [a for a in range(values.ndim) if values.shape[a] > 1]
+    terms = torch.cat([torch.ones(len(where), 1, dtype=torch.float64), (where - center)[:, wide]], dim=1)
+    solution = torch.linalg.lstsq(terms, seen[:, None], driver="gelsd").solution[:, 0]
+    residual = (terms @ solution - seen).square().mean().sqrt()
+    change = {a: slope * values.shape[a] for a, slope in zip(wide, solution[1:].tolist(), strict=True)}
+    along = change.pop(axis)
+    tolerance = 2 * _LEVEL * width
+    if abs(along) < tolerance or residual > tolerance or any(abs(leaning) > tolerance for leaning in change.values()):
         raise _UnmeasurableError("it is more than a resize, a crop and a flip")
-    return slope, float(solution[0, 0] - slope * center[axis])
+    slope = along / values.shape[axis]
+    return slope, float(solution[0] - slope * center[axis])
 
 
-def _snapped(scale: float, offset: float, old: int, new: int) -> tuple[float, float]:
-    """Take the whole-numbered resize and crop instead, if it differs by less than can be measured."""
-    whole = round(scale * old)
-    near = (whole / old, float(round(offset)))
-    first, last = (abs((near[0] - scale) * edge - (near[1] - offset)) for edge in (0, old))
-    return near if whole != 0 and max(first, last) < max(_SNAP, 0.001 * new) else (scale, offset)
+def _snapped(slope: float, start: float, old: int, new: int) -> tuple[float, float]:
+    """Return scale and offset of the line; whole-numbered ones, if they differ by less than can be measured."""
+    scale, offset = 1 / slope, start / slope
+    whole = (round(scale * old) / old, float(round(offset)))
+    if whole[0] == 0:
+        return scale, offset
+    away = [abs((edge + whole[1]) / whole[0] * scale - (edge + offset)) for edge in (0, new)]
+    return whole if max(away) < max(_SNAP, _SNAP_SHARE * new) else (scale, offset)
 
 
 def to_picture(data: Tensor) -> Image.Image:
