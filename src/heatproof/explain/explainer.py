@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -77,7 +77,7 @@ class Explainer:
             self.method, self._cam = plugin.name, plugin.function
         self.engine = Engine(self.model.net)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Explainer":
         return self
 
     def __exit__(self, *_: object) -> None:
