@@ -52,10 +52,11 @@ class _LazyCommands(TyperGroup):
         return name, stand_in if name is None else _load(commands()[name]), rest
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"heatproof {__version__}")
         raise typer.Exit
+    return wanted
 
 
 def _root(
