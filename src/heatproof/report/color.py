@@ -90,6 +90,8 @@ def veil(picture: UInt8[np.ndarray, "h w 3"], unseen: Bool[np.ndarray, "h w"]) -
 
 def number(value: float) -> str:
     """Write a value for a person: three significant digits, no more exponent than it needs."""
+    if value == 0:
+        return "0"  # -0.0 too
     if not math.isfinite(value):
         return str(value)
     text = f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"

@@ -42,6 +42,10 @@ def overlay(
         frame: add title, color bar and caption around the picture (a picture below 160 pixels is then enlarged by a
             whole factor). Without it the result has exactly the input's size.
 
+    Returns:
+        An RGB image. A framed one says in `image.info` what its caption is ("caption") and where in it the picture lies
+        ("picture_box": left, top, right, bottom).
+
     Raises:
         UsageError: there is no such input, or a setting is out of its range.
         TargetError: there is no such target.
@@ -52,11 +56,6 @@ def overlay(
     if not frame:
         return Image.fromarray(picture)
     return _framed(seen, picture, notes, opacity)
-
-
-def caption(ex: Explanation, index: int = 0, target: int = 0) -> list[str]:
-    """Return the caption of a map as text, its title first."""
-    return view(ex, index, target, signed=False, threshold=THRESHOLD, opacity=OPACITY, vmax=None).caption()
 
 
 def _framed(seen: View, picture: UInt8[np.ndarray, "h w 3"], notes: list[str], opacity: float) -> Image.Image:
@@ -71,4 +70,7 @@ def _framed(seen: View, picture: UInt8[np.ndarray, "h w 3"], notes: list[str], o
         legend = Legend(seen.scale, seen.unit(), opacity, grounds)
         if len(grounds) > 1 and not seen.empty:
             notes = [*notes, f"Color bar: upper half as on white, lower half as on black ({opacity:.0%} opaque)."]
-    return add_frame(picture, seen.caption(*notes), legend, stress=len(seen.remarks))
+    lines = seen.caption(*notes)
+    image = add_frame(picture, lines, legend, stress=len(seen.remarks))
+    image.info["caption"] = "\n".join(lines)
+    return image

@@ -23,13 +23,13 @@ def compose(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Lay the evidence and the veil over a picture."""
     if view.scale is not None and not view.empty:
-        picture = blend(picture, view.restored(), view.scale, opacity)
-    return veil(picture, view.unseen())
+        picture = blend(picture, view.restored, view.scale, opacity)
+    return veil(picture, view.unseen)
 
 
 def hatched(view: View) -> str:
     """Return what the hatching means, or an empty string when the model saw everything."""
-    return "Hatched: not seen by the model." if view.unseen().any() else ""
+    return "Hatched: not seen by the model." if view.unseen.any() else ""
 
 
 def backdrop(input: Input) -> tuple[UInt8[np.ndarray, "*spatial 3"], str]:

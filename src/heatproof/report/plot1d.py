@@ -29,7 +29,7 @@ def plot_signal(view: View, opacity: float) -> tuple[UInt8[np.ndarray, "h w 3"],
         notes.append(f"The coordinates of {tidy(axis.name)} are not in order: the axis counts samples.")
         edges = np.arange(data.shape[1] + 1) - 0.5
         axis = Axis(axis.name, "sample")
-    evidence, unseen = view.restored(), view.unseen()
+    evidence, unseen = view.restored, view.unseen
     low = high = data
     if data.shape[1] > _LONG:
         starts = np.arange(0, data.shape[1], -(-data.shape[1] // _STEPS))
@@ -57,7 +57,7 @@ def plot_signal(view: View, opacity: float) -> tuple[UInt8[np.ndarray, "h w 3"],
 
 def _plot(
     plot: Axes,
-    edges: Float[np.ndarray, " s+1"],
+    edges: Float[np.ndarray, " e"],
     low: Float[np.ndarray, " s"],
     high: Float[np.ndarray, " s"],
     band: UInt8[np.ndarray, "1 s 3"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from heatproof.report.color import Scale, number
 from heatproof.types import Axis, Explanation, Geometry, Input, Target
 
 THRESHOLD = 0.15
-OPACITY = 0.55
+OPACITY = 0.6
 _LABEL_LENGTH = 160  # letters of a label before it is cut: a caption is not the place for a free text
 
 
@@ -59,10 +60,12 @@ class View:
         """The target's value."""
         return float(self.ex.scores[self.index, self.column])
 
+    @cached_property
     def restored(self) -> Float[np.ndarray, "*original"]:
-        """Return the evidence at the input's original size; NaN where the model did not look, or where it is empty."""
+        """Return the evidence at the input's original size; NaN where the model did not look."""
         return restore(torch.from_numpy(self.values), self.geometry).numpy()
 
+    @cached_property
     def unseen(self) -> Bool[np.ndarray, "*original"]:
         """Return where the model did not look."""
         return restore(torch.zeros(self.values.shape), self.geometry).isnan().numpy()
@@ -86,8 +89,8 @@ class View:
         lines.append(self.resolution())
         if self.scale is not None and not self.empty:
             share, floor = f"{self.scale.threshold:.0%} of the scale", number(self.scale.floor)
-            where = f"between −{floor} and {floor} (± {share})" if self.scale.signed else f"below {floor} ({share})"
-            lines.append(f"No color where the evidence is {where}.")
+            where = f"between −{floor} and {floor} (±{share})" if self.scale.signed else f"below {floor} ({share})"
+            lines.append(f"No color {where}.")
         if not self.geometry.exact:
             lines.append("Place assumed: the preprocessing does not say where the model's view lies in the input.")
         return [*lines, *(note for note in notes if note)]
@@ -101,7 +104,7 @@ class View:
             step = " × ".join(number(size) for size, _ in steps) + f" {steps[0][1]}"
         else:
             step = " × ".join(f"{number(size)} {unit}" for size, unit in steps)
-        return f"Resolution: {grid} grid, one position per {step} of the original."
+        return f"Resolution: {grid} positions, each {step} of the input."
 
 
 def view(
@@ -132,7 +135,7 @@ def view(
     else:
         if values.max() <= 0:
             remarks.append(f"All evidence is against {name}.")
-        if values.min() == values.max():
+        if "constant" in flags or values.min() == values.max():
             remarks.append("The map is constant: it points at no place.")
         elif not _visible(values, signed, ex.geometries[index]):
             remarks.append(f"The strongest evidence ({number(top)}) lies in the padding around the input.")
@@ -165,7 +168,7 @@ def _empty(values: Float[np.ndarray, "..."], flags: tuple[str, ...], signed: boo
 def _visible(values: Float[np.ndarray, "*grid"], signed: bool, geometry: Geometry) -> bool:
     """Return whether the strongest grid position has its center inside the original."""
     peak = np.unravel_index(int((np.abs(values) if signed else values).argmax()), values.shape)
-    center = geometry.to_original(grid_centers([int(p) for p in peak], values.shape, geometry.model_size))
+    center = geometry.to_original(grid_centers([float(p) for p in peak], values.shape, geometry.model_size))
     return all(-0.5 <= place <= side - 0.5 for place, side in zip(center, geometry.original_size, strict=True))
 
 

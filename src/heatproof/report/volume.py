@@ -17,7 +17,7 @@ _MOST_STRETCH = 16
 def draw_volume(view: View, opacity: float) -> tuple[UInt8[np.ndarray, "h w 3"], list[str]]:
     """Draw three planes side by side; return the picture and what the caption must say."""
     colors, note = backdrop(view.input)
-    evidence, unseen, axes = view.restored(), view.unseen(), view.input.axes
+    evidence, unseen, axes = view.restored, view.unseen, view.input.axes
     signed = view.scale is not None and view.scale.signed
     cut = tuple(side // 2 for side in evidence.shape)
     where = "the center"
