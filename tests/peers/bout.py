@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from tests.peers.networks import Case
@@ -21,7 +22,7 @@ LOOPS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bout:
     """A built network with its inputs, and the answers to compare."""
 
@@ -34,6 +35,7 @@ class Bout:
         """What every peer is called with."""
         return self.net, self.case.layer, self.x, CLASSES
 
+    @cache  # noqa: B019 - a bout lives as long as the session, and so may its answers
     def ours(self, name: str) -> Tensor:
         """Explain with heatproof's front door: (n, *grid)."""
         with warnings.catch_warnings():
@@ -41,10 +43,15 @@ class Bout:
             warnings.simplefilter("ignore", hp.HeatproofWarning)
             return hp.Explainer(self.net, layer=self.case.layer, method=name)(self.x, target=CLASSES).maps[:, 0]
 
+    @cache  # noqa: B019
+    def captured(self) -> tuple[Tensor, Tensor]:
+        """Capture A and dy/dA (n, k, *grid) independently of heatproof."""
+        return activations_and_gradients(*self.args)
+
+    @cache  # noqa: B019
     def slow(self, name: str) -> Tensor:
-        """Apply the reference loop to an independent capture: (n, *grid) float64."""
-        captured = activations_and_gradients(*self.args)
-        pairs = zip(*(part.double().numpy() for part in captured), strict=True)
+        """Apply the reference loop to the independent capture: (n, *grid) float64."""
+        pairs = zip(*(part.double().numpy() for part in self.captured()), strict=True)
         return torch.stack([torch.from_numpy(LOOPS[name].reference(a, g)) for a, g in pairs])
 
 

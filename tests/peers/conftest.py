@@ -1,6 +1,6 @@
 """One network at a time, built once for all of its tests."""
 
-from functools import lru_cache
+from functools import cache
 
 import pytest
 from tests.peers.bout import Bout
@@ -19,6 +19,6 @@ def every_bout(request) -> Bout:
     return build(request.param)
 
 
-@lru_cache(maxsize=1)  # the tests come grouped by network
+@cache
 def build(case: Case) -> Bout:
     return Bout(case, case.build(), case.inputs())

@@ -29,7 +29,7 @@ def test_grad_cam_agrees(bout, name):
 @pytest.mark.parametrize("name", METHODS)
 def test_formula_of_grad_cam_agrees_in_any_case(every_bout, name):
     # on activations captured by plain autograd, in a unit that leaves its epsilons no room
-    activations, gradients = raw.activations_and_gradients(*every_bout.args)
+    activations, gradients = every_bout.captured()
     unit = float(activations.abs().max()) * 1e-6
     formula = raw.grad_cam_formula(name, activations, gradients, unit)
     assert off(every_bout.ours(name), formula) < RELATIVE

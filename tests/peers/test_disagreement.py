@@ -21,7 +21,7 @@ def test_grad_cam_reads_activations_that_were_overwritten(bout, name):
     peer = raw.grad_cam(name, *bout.args)
     assert off(peer, bout.slow(name)) > FAR
     assert off(bout.ours(name), bout.slow(name)) < RELATIVE
-    activations, gradients = raw.activations_and_gradients(*bout.args)
+    activations, gradients = bout.captured()
     overwritten = raw.grad_cam_formula(name, activations.relu(), gradients, unit=1.0)
     assert off(peer, overwritten) < RELATIVE
 
@@ -45,7 +45,7 @@ def test_gradcam_plusplus_of_grad_cam_is_swamped_by_its_epsilon(every_bout):
     # it adds 1e-6 to a denominator of the order of squared gradients, which are about 1e-6 themselves
     ours = every_bout.ours("gradcam_plusplus")
     assert off(raw.grad_cam("gradcam_plusplus", *every_bout.args), ours) > FAR
-    activations, gradients = raw.activations_and_gradients(*every_bout.args)
+    activations, gradients = every_bout.captured()
     unit = 1e6 / float(gradients.abs().max())
     assert off(ours, raw.grad_cam_formula("gradcam_plusplus", activations, gradients, unit)) < RELATIVE
 
@@ -56,6 +56,6 @@ def test_gradcam_plusplus_of_torchcam_never_divides(bout):
     peer = raw.torchcam_rectified("gradcam_plusplus", *bout.args)
     assert off(peer, bout.slow("gradcam_plusplus").relu()) > FAR
     assert off(bout.ours("gradcam_plusplus"), bout.slow("gradcam_plusplus")) < RELATIVE
-    a, g = (part.double() for part in raw.activations_and_gradients(*bout.args))
+    a, g = (part.double() for part in bout.captured())
     weights = (g**2 * g.relu()).sum((2, 3), keepdim=True)
     assert off(peer, (weights * a).sum(1).relu()) < RELATIVE
