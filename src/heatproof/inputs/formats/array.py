@@ -1,6 +1,7 @@
 """numpy arrays: .npy, and .npz with one array or the one asked for."""
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,13 @@ def read(
         InputError: broken, pickled, an .npz with several arrays and none named, or as `from_array`.
     """
     try:
-        loaded: Any = np.load(path, allow_pickle=False)
-        values = loaded if isinstance(loaded, np.ndarray) else _from_archive(loaded, name, array)
+        with path.open("rb") as file:
+            loaded: Any = np.load(file, allow_pickle=False)
+            values = loaded if isinstance(loaded, np.ndarray) else _from_archive(loaded, name, array)
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, SyntaxError, zipfile.BadZipFile) as error:
-        if "allow_pickle" in str(error):
+    except (OSError, ValueError, EOFError, KeyError, SyntaxError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        if "Object arrays" in str(error):  # numpy's only sign of it
             raise InputError(
                 f"{name} holds pickled Python objects, which are never loaded, as that can run code; "
                 "save it as an array of numbers."
