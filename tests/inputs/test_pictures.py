@@ -61,7 +61,7 @@ def test_palette(tmp_path):
 def test_alpha_is_flattened_on_white():
     rgba = np.array([[[255, 0, 0, 255], [255, 0, 0, 0], [0, 0, 0, 51]]], np.uint8)
     close(read(Image.fromarray(rgba)), [[[1, 1, 0.8]], [[0, 1, 0.8]], [[0, 1, 0.8]]])
-    la = Image.fromarray(np.array([[[0, 51], [255, 0], [102, 255]]], np.uint8), mode=None)
+    la = Image.fromarray(np.array([[[0, 51], [255, 0], [102, 255]]], np.uint8))
     assert la.mode == "LA"
     close(read(la), [[[0.8, 1.0, 0.4]]])
 
