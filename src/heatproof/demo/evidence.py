@@ -1,19 +1,16 @@
 """How much of the positive evidence lies on the stain, against chance and against random weights."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from heatproof.demo import dab
-from heatproof.errors import ModelError
 from heatproof.explain import Explainer, explain
 from heatproof.models import Model
-from heatproof.models.nets.tile import TileNet
+from heatproof.models.randomize import randomized
 from heatproof.types import Explanation, Input
 
 POSITIVE_LABEL = "DAB-positive"
@@ -69,15 +66,8 @@ def share_on(heatmaps: Float[Tensor, "n h w"], places: Bool[np.ndarray, "n h w"]
 
 
 def with_random_weights(model: Model, seed: int) -> Model:
-    """Return the bundled model with fresh weights drawn from `seed`; the given one stays as it is.
-
-    Raises:
-        ModelError: it is not a bundled tile network.
-    """
-    net = copy.deepcopy(model.net)
-    if not isinstance(net, TileNet):
-        raise ModelError(f"{model.name} is a {type(net).__name__}; the demonstration needs the bundled TileNet.")
-    net.initialize(torch.Generator().manual_seed(seed))
+    """Return the model with fresh weights drawn from `seed`; the given one stays as it is."""
+    net = randomized(model.net, seed)
     return Model(net, model.preprocess, model.labels, name=f"{model.name}, random weights (seed {seed})")
 
 
