@@ -193,6 +193,7 @@ def _about_input(ex: Explanation, index: int, names: list[str]) -> dict[str, Any
 
 def _about_map(ex: Explanation, index: int, target: int, name: str) -> dict[str, Any]:
     values = ex.maps[index, target].detach()
+    checked = () if ex.quick_checks is None else ex.quick_checks[index][target : target + 1]  # the first target's only
     return {
         "name": ex.targets[index][target].name,
         "index": ex.targets[index][target].index,
@@ -201,7 +202,7 @@ def _about_map(ex: Explanation, index: int, target: int, name: str) -> dict[str,
         "maximum": float(values.max()),
         "flags": ex.flags[index][target],
         "overlay": name,
-        "quick_checks": None if ex.quick_checks is None else asdict(ex.quick_checks[index][target]),
+        "quick_checks": asdict(checked[0]) if checked else None,
     }
 
 
