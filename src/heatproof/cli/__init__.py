@@ -8,7 +8,9 @@ listed); 70 internal error.
 """
 
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Annotated, Any
 
@@ -17,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from heatproof import __version__
-from heatproof.errors import HeatproofError
+from heatproof.errors import HeatproofError, HeatproofWarning
 from heatproof.plugins import Plugin, discover
 
 DONE, GATE_FAILED, UNUSABLE, SOME_SKIPPED, INTERNAL_ERROR = 0, 1, 2, 3, 70
@@ -90,12 +92,29 @@ def main(args: Sequence[str] | None = None) -> None:
     # --debug belongs to every command, so it is taken off here once instead of being declared in each.
     words = [word for word in words if word != "--debug"]
     try:
-        _program()(words, prog_name="heatproof")
+        with _notes():
+            _program()(words, prog_name="heatproof")
     except HeatproofError as error:
         _fail(error, str(error), UNUSABLE, debug)
     except Exception as error:  # noqa: BLE001  the last door: whatever gets here is a bug, and is reported as one
         said = " ".join(str(error).split()) or "no message"
         _fail(error, f"internal error: {type(error).__name__}: {said} (--debug shows where).", INTERNAL_ERROR, debug)
+
+
+@contextmanager
+def _notes() -> Generator[None, None, None]:
+    """Print the package's own warnings as one line each, without the place in the source that a person cannot use."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, HeatproofWarning):
+                typer.secho(f"note: {message}", fg=typer.colors.YELLOW, err=True)
+            else:
+                others(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _fail(error: Exception, sentence: str, code: int, debug: bool) -> None:

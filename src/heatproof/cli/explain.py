@@ -1,6 +1,7 @@
 """Explain what a model looked at in pictures, signals or volumes."""
 
 from dataclasses import asdict, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,7 +66,7 @@ def command(
     def run(batch: list["Input"]) -> "Explanation":
         targets = top_classes(explainer, batch, top_k) if top_k else [wanted] * len(batch) if wanted else None
         explanation = explainer(batch, targets)
-        return explanation if no_quick_checks else heatproof.quick_checks(explainer.model, explanation)
+        return explanation if no_quick_checks else heatproof.quick_checks(explanation)
 
     results: list[dict[str, Any]] = []
     taken: set[str] = set()
@@ -116,7 +117,8 @@ def _save(ex: "Explanation", path: Path, folder: Path, *, signed: bool) -> dict[
     if signed:
         for number in range(len(ex.targets[0])):
             ex.overlay(0, number, signed=True).save(folder / f"signed_{number}.png")
-    checks = ex.quick_checks[0] if ex.quick_checks else [None] * len(ex.targets[0])
+    # the checks are made for the first target; zip_longest gives the others none
+    checks = ex.quick_checks[0] if ex.quick_checks else ()
     return {
         "input": path,
         "folder": folder,
@@ -131,7 +133,7 @@ def _save(ex: "Explanation", path: Path, folder: Path, *, signed: bool) -> dict[
                 "flags": flags,
                 "quick_checks": check and asdict(check),
             }
-            for target, score, flags, check in zip(ex.targets[0], ex.scores[0], ex.flags[0], checks, strict=True)
+            for target, score, flags, check in zip_longest(ex.targets[0], ex.scores[0], ex.flags[0], checks)
         ],
     }
 
