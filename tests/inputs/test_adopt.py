@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from torchvision import transforms as T
+from torchvision.transforms import InterpolationMode
 
 from heatproof.errors import HeatproofWarning, InputError
 from heatproof.inputs import Preprocess, adopt, read
@@ -78,7 +79,7 @@ def test_a_crop_before_the_resize_is_found_within_a_pixel(crop, out):
     top, left = round((301 - crop) / 2), round((407 - crop) / 2)
     scale = out / crop
     true = Geometry((301, 407), (out, out), (scale, scale), (top * scale, left * scale))
-    assert_same_place(geometry, true, tolerance=0.05)
+    assert_same_place(geometry, true, tolerance=0.15)
 
 
 class FakeProcessor:
@@ -101,6 +102,12 @@ def test_a_gray_picture_becomes_rgb_where_it_must():
     assert adopt(T.ToTensor(), channels=3)(picture(channels=1)).tensor.shape[0] == 3
 
 
+def refuses_constants(image):
+    if image.getextrema()[0][0] == image.getextrema()[0][1]:
+        raise ZeroDivisionError("flat")
+    return T.functional.to_tensor(image)
+
+
 def not_deterministic():
     source = np.random.default_rng(0)
     return lambda image: T.functional.to_tensor(image) * float(source.uniform(0.5, 1))
@@ -116,8 +123,9 @@ def not_deterministic():
         (lambda image: T.functional.to_tensor(image.transpose(Image.Transpose.TRANSPOSE)), "more than a resize"),
         (lambda image: T.functional.to_tensor(image) ** 2, "linearly"),
         (lambda image: torch.zeros(3, 8, 8), "alike"),
+        (refuses_constants, r"raises ZeroDivisionError on a test picture \(flat\)"),
     ],
-    ids=["random crop", "python random", "own generator", "rotation", "transposition", "gamma", "constant"],
+    ids=["random crop", "python random", "own generator", "rotation", "transposition", "gamma", "constant", "refusal"],
 )
 def test_what_cannot_be_measured_is_said(function, reason):
     x = picture()
@@ -177,3 +185,22 @@ def test_functions_that_refuse_everything_or_return_something_else():
         adopt(refuse)(picture())
     with pytest.raises(InputError, match=r"returned shape \(3,\)"):
         adopt(lambda x: torch.zeros(3))(picture())
+
+
+@pytest.mark.parametrize("size", [(24, 129), (391, 24), (113, 200)])
+@pytest.mark.parametrize(
+    ("function", "same", "tolerance"),
+    [
+        (T.CenterCrop(352), Preprocess(crop=(352, 352)), 0.05),  # mostly padding
+        (
+            T.Resize((19, 272), interpolation=InterpolationMode.NEAREST),
+            Preprocess((19, 272), interpolation="nearest"),
+            0.5,
+        ),
+    ],
+    ids=["padding", "nearest"],
+)
+def test_small_pictures(size, function, same, tolerance):
+    x = picture(*size)
+    geometry = adopt(T.Compose([function, T.ToTensor()]))(x).geometry
+    assert_same_place(geometry, same(x).geometry, tolerance)

@@ -18,8 +18,9 @@ _GOLDEN = 0.6180339887498949  # its multiples, modulo 1, fill an interval evenly
 _REPEATS = 32  # of a function that draws random numbers, to see whether they matter
 _PHASES = (-0.25, 0.25)  # 8-bit levels by which the ramps are raised, one after the other
 _BORDER = 3  # output samples next to the border, where resampling kernels are cut off
+_JITTER = 0.5  # original samples: how far off nearest-neighbor resizing picks
 _WIDER = 0.1  # share of the seen part of the original by which the second ramp exceeds it on both sides
-_SNAP = 0.05  # model samples: a whole-numbered resize and crop this close to the measured one is taken for it;
+_SNAP = 0.1  # model samples: a whole-numbered resize and crop this close to the measured one is taken for it;
 _SNAP_SHARE = 0.0002  # or this share of all model samples, in large inputs
 _FORMS = {"picture": "as a picture", "rgb": "as an RGB picture", "tensor": "as a tensor"}
 
@@ -72,19 +73,21 @@ class Adopted:
             tensor = tensor[0]
         if tensor.ndim != data.ndim or tensor.numel() == 0:
             raise InputError(f"it returned shape {tuple(tensor.shape)} for an input of shape {tuple(data.shape)}")
-        return tensor if tensor.is_floating_point() else tensor.float()
+        return tensor.detach() if tensor.is_floating_point() else tensor.float()
 
     def _measure(self, input: Input, form: str, model_size: tuple[int, ...]) -> Geometry:
         """Return the measured geometry, or warn and assume a resize of the whole field."""
         size = input.size
-
         function = _Watched(self.function)
 
         def view(picture: Tensor) -> Tensor:
             # a gray picture of as many channels: for a PIL image, converted, which is many times faster
             as_rgb = form == "rgb" or (form == "picture" and len(input.data) == 3)
             data = picture.to(input.data) if as_rgb else picture.to(input.data).expand(input.data.shape)
-            return self._run(data, "rgb" if as_rgb else form, function)
+            try:
+                return self._run(data, "rgb" if as_rgb else form, function)
+            except Exception as error:
+                raise _UnmeasurableError(f"it raises {type(error).__name__} on a test picture ({error})") from error
 
         try:
             scale, offset = _fit(view, size, model_size, dither=form != "tensor")
@@ -176,15 +179,15 @@ def _fit(
         seen = see(ramp)
         if not torch.equal(seen, see(ramp)):
             raise _UnmeasurableError("it answers the same input differently")
-        slope, start = _line(fraction(seen), axis, old, (0.0, float(old)))
+        _, _, ends = _line(fraction(seen), axis, old, (0.0, float(old)))
         # again, as steep as what is seen of the field allows; an 8-bit function rounds what it returns, which ramps a
         # fraction of a level apart average out
-        ends = sorted((start, start + slope * new))
         margin = _WIDER * (ends[1] - ends[0])
         window = (ends[0] - margin, ends[1] + margin)
         ramps = [_ramp(size, axis, window, level) for level in (_PHASES if dither else (None,))]
         seen = torch.stack([see(ramp) for ramp in ramps]).mean(dim=0)
-        scale, offset = _snapped(*_line(fraction(seen), axis, old, window), old, new)
+        slope, start, _ = _line(fraction(seen), axis, old, window)
+        scale, offset = _snapped(slope, start, old, new)
         scales.append(scale)
         offsets.append(offset)
     return tuple(scales), tuple(offsets)
@@ -208,8 +211,12 @@ def _ramp(size: tuple[int, ...], axis: int, window: tuple[float, float], level: 
     return ((ramp * 255 + level).float() + dither).floor_().clamp_(0, 255).div_(255).expand(1, *size)
 
 
-def _line(values: Tensor, axis: int, old: int, window: tuple[float, float]) -> tuple[float, float]:
-    """Return `slope, start` of `distance in the original = start + slope * distance in the output` along `axis`."""
+def _line(values: Tensor, axis: int, old: int, window: tuple[float, float]) -> tuple[float, float, tuple[float, float]]:
+    """Fit `distance in the original = start + slope * distance in the output` along `axis`.
+
+    Returns:
+        slope, start, and the first and last distance in the original that is seen.
+    """
     width = window[1] - window[0]
     inside = values.isfinite()
     distance = values * width + window[0]
@@ -231,13 +238,17 @@ def _line(values: Tensor, axis: int, old: int, window: tuple[float, float]) -> t
     terms = torch.cat([torch.ones(len(where), 1, dtype=torch.float64), (where - center)[:, wide]], dim=1)
     solution = torch.linalg.lstsq(terms, seen[:, None], driver="gelsd").solution[:, 0]
     residual = (terms @ solution - seen).square().mean().sqrt()
-    change = {a: slope * values.shape[a] for a, slope in zip(wide, solution[1:].tolist(), strict=True)}
-    along = change.pop(axis)
+    slopes = dict(zip(wide, solution[1:].tolist(), strict=True))
+    extent = where.amax(dim=0) - where.amin(dim=0) + 1
     tolerance = 2 * _LEVEL * width
-    if abs(along) < tolerance or residual > tolerance or any(abs(leaning) > tolerance for leaning in change.values()):
+    leaning = max((abs(s) * float(extent[a]) for a, s in slopes.items() if a != axis), default=0.0)
+    slope = slopes[axis]
+    if abs(slope) * extent[axis] < tolerance or leaning > tolerance + _JITTER / 2 or residual > tolerance + _JITTER:
         raise _UnmeasurableError("it is more than a resize, a crop and a flip")
-    slope = along / values.shape[axis]
-    return slope, float(solution[0] - slope * center[axis])
+    start = float(solution[0] - slope * center[axis])
+    rows = inside.transpose(0, axis).reshape(values.shape[axis], -1).any(dim=1).nonzero().flatten()
+    first, last = sorted((start + slope * int(rows[0]), start + slope * (int(rows[-1]) + 1)))
+    return slope, start, (first, last)
 
 
 def _snapped(slope: float, start: float, old: int, new: int) -> tuple[float, float]:

@@ -194,7 +194,7 @@ def _check_options(reader: Callable[..., Input], options: dict[str, Any], what: 
 
 def _missing(path: Path) -> str:
     siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-    return f"{path} does not exist{nearest(path.name, siblings)}; check the path (now in {Path.cwd()})."
+    return f"{path} does not exist{nearest(path.name, siblings, 2) or f'; check the path (now in {Path.cwd()}).'}"
 
 
 @cache

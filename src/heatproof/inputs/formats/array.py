@@ -56,5 +56,7 @@ def _from_archive(archive: Any, name: str, array: str | None) -> np.ndarray:
         if array is None:
             raise InputError(f"{name} holds {len(names)} arrays ({', '.join(names)}); say which with array=.")
         if array not in names:
-            raise InputError(f"{name} holds no array {array!r}{nearest(array, names)}; it holds {', '.join(names)}.")
+            raise InputError(
+                f"{name} holds no array {array!r}{nearest(array, names) or '.'} It holds {', '.join(names)}."
+            )
         return archive[array]

@@ -117,7 +117,7 @@ def _column(wanted: str, header: list[str], name: str) -> int:
     bare = [_axis(title).name for title in header]
     if bare.count(wanted) == 1:
         return bare.index(wanted)
-    raise InputError(f"{name} has no column {wanted!r}{nearest(wanted, header)}; it has {', '.join(header)}.")
+    raise InputError(f"{name} has no column {wanted!r}{nearest(wanted, header) or '.'} It has {', '.join(header)}.")
 
 
 def _axis(title: str, coordinates: np.ndarray | None = None) -> Axis:
