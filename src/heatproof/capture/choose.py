@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from heatproof.capture.batch import Batch
 from heatproof.capture.forward import differentiable_run, gradients
 from heatproof.errors import ExplainError, LayerError
-from heatproof.models.layers import TargetLayer, candidates, scales
+from heatproof.models.layers import TargetLayer, before_attention, candidates, scales
 from heatproof.models.trace import Trace
 
 STEP = 12
@@ -30,9 +30,9 @@ def choose_layers(
     """
     pyramid = tuple(scales(trace))
     found = candidates(trace)
-    chosen = _choose(view, batch, pyramid, found, score)
+    chosen = _choose(view, batch, trace, pyramid, found, score)
     if chosen is None and (awake := _awakened(view)) is not None:
-        chosen = _choose(awake, batch, pyramid, found, score)
+        chosen = _choose(awake, batch, trace, pyramid, found, score)
     if chosen is not None:
         return chosen
     if pyramid:
@@ -48,8 +48,9 @@ def choose_layers(
 def _choose(
     view: nn.Module,
     batch: Batch,
+    trace: Trace,
     pyramid: tuple[TargetLayer, ...],
-    found: Sequence[TargetLayer],
+    found: list[TargetLayer],
     score: Callable[[Any], Tensor],
 ) -> tuple[TargetLayer, ...] | None:
     if pyramid and any(bool(gradient.any()) for _, gradient in _look(view, batch, pyramid, score)):
@@ -59,7 +60,7 @@ def _choose(
             by_channel = gradient.flatten(3).abs().sum((0, 1, 3))
             alive = int((by_channel > 0).sum())
             if alive > 1 or (alive == 1 and by_channel.numel() == 1):
-                return (layer,)
+                return (before_attention(trace, layer, found),)
     return None
 
 

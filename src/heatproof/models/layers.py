@@ -70,6 +70,24 @@ def _outermost(members: list[tuple[Call, Output]]) -> tuple[Call, Output]:
     return made
 
 
+def before_attention(trace: Trace, layer: TargetLayer, found: list[TargetLayer]) -> TargetLayer:
+    """Return, for a token sequence made inside a module (keys, values), the sequence which that module was given.
+
+    Where a class token reads the others through attention, the last tensors with a gradient are its projections; the
+    sequence before them is the whole of what it reads.
+    """
+    made = next(c for c in trace.calls if (c.name, c.count) == (layer.name, layer.count))
+    around = [c for c in trace.calls[:-1] if c.start < made.start and c.end > made.end]
+    if layer.layout.kind != "tokens" or not made.projects or not around:
+        return layer
+    given = set(min(around, key=lambda c: c.end).inputs)
+    for other in found:
+        call = next(c for c in trace.calls if (c.name, c.count) == (other.name, other.count))
+        if other.layout == layer.layout and any(o.identity in given for o in call.outputs):
+            return other
+    return layer
+
+
 def scales(trace: Trace) -> list[TargetLayer]:
     """Return the scales of the backbone of a dense or detection network, coarse last; empty for a classifier.
 
@@ -159,7 +177,8 @@ def _place(trace: Trace, call: Call, output: Output) -> TargetLayer | None:
         for o in c.outputs
         if len(o.shape) == len(trace.input_size) + 2 and len(output.shape) == 3
     ]
-    layout = infer(output.shape, trace.n, trace.input_size, seen)
+    lengths = {o.shape[1] for c in trace.calls for o in c.outputs if len(o.shape) == 3}
+    layout = infer(output.shape, trace.n, trace.input_size, seen, lengths)
     if layout is None or prod(layout.grid) == 0:
         return None
     reach = output.reach if layout.kind == "channels_first" else None  # the others mix places by attention

@@ -1,8 +1,8 @@
 """How a layer's output lies on a grid: channels first, channels last, or a sequence of tokens."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import floor, prod
 from typing import Literal
 
 import torch
@@ -11,6 +11,10 @@ from torch import Tensor
 
 MAX_PREFIX = 16
 """Most class, distillation and register tokens that are looked for before the grid's tokens."""
+
+
+_EVEN = 1.1
+"""Strides of the axes that differ by less than this count as alike."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,11 @@ class Layout:
 
 
 def infer(
-    shape: Sequence[int], n: int, input_size: Sequence[int], seen: Iterable[tuple[int, ...]] = ()
+    shape: Sequence[int],
+    n: int,
+    input_size: Sequence[int],
+    seen: Iterable[tuple[int, ...]] = (),
+    lengths: Collection[int] = (),
 ) -> Layout | None:
     """Return how an output of `shape` lies on a grid of at least 2 positions a side over the input, or None.
 
@@ -56,12 +64,15 @@ def infer(
         n: batch size.
         input_size: spatial size of the input.
         seen: grids that earlier layers of the same run had, latest first: a token sequence keeps one of them.
+        lengths: lengths of the token sequences of the same run: (n, heads, length, ...) is attention, not a grid.
     """
     axes = len(input_size)
     if not shape or shape[0] != n or prod(shape) == 0:
         return None
     if len(shape) == axes + 2:
         first, last = tuple(shape[2:]), tuple(shape[1:-1])
+        if axes > 1 and first[0] in lengths and shape[1] not in lengths:
+            return None
         skew_first, skew_last = _skew(first, input_size), _skew(last, input_size)
         if skew_first is not None and (skew_last is None or skew_first <= skew_last):
             return Layout("channels_first", first)
@@ -74,13 +85,18 @@ def infer(
 
 
 def _skew(grid: Sequence[int], size: Sequence[int]) -> float | None:
-    """Return how unevenly `grid` samples the input (1 is even on all axes), or None if it is no grid over it."""
+    """Return how unevenly `grid` samples the input (1 is even on all axes), or None if it is not aligned with it.
+
+    A grid of g positions over s samples may have any stride around s / g that rounding and borders allow. Axes of
+    unlike strides are taken for a grid only if each stride can be a whole number.
+    """
     if any(g < 2 or g > s for g, s in zip(grid, size, strict=True)):
         return None
-    # A grid of g positions may stand for strides from s / (g + 1/2) to s / (g - 1/2): rounding is not unevenness.
     low = [s / (g + 0.5) for g, s in zip(grid, size, strict=True)]
     high = [s / (g - 0.5) for g, s in zip(grid, size, strict=True)]
-    return max(1.0, max(low) / min(high))
+    skew = max(1.0, max(low) / min(high))
+    whole = all(floor(s / (g - 1.5)) >= s / (g + 1.5) for g, s in zip(grid, size, strict=True) if g > 1.5)
+    return skew if skew <= _EVEN or whole else None
 
 
 def _tokens(length: int, input_size: Sequence[int], seen: Iterable[tuple[int, ...]]) -> Layout | None:

@@ -34,8 +34,10 @@ class Call:
         count: which call of this module it was (0 is the first).
         start: position of its beginning in the run.
         end: position of its end; a call lies wholly before another if its `end` is less than the other's `start`.
+        inputs: the tensors it was given.
         outputs: the tensors it returned.
         learned: whether the module or anything in it has parameters.
+        projects: whether any of these is a matrix, so that it mixes channels; a normalization does not.
         passive: it has no parameters and only passed on or resampled what it was given (pooling, dropout, permuting).
     """
 
@@ -43,8 +45,10 @@ class Call:
     count: int
     start: int
     end: int = -1
+    inputs: tuple[Identity, ...] = ()
     outputs: tuple[Output, ...] = ()
     learned: bool = False
+    projects: bool = False
     passive: bool = False
 
 
@@ -94,11 +98,13 @@ def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[in
 
     def watch(name: str, module: nn.Module) -> None:
         learned = any(True for _ in module.parameters())
+        projects = any(p.ndim > 1 for p in module.parameters())
 
         def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
-            call = Call(name, counts.get(name, 0), next(clock), learned=learned)
+            call = Call(name, counts.get(name, 0), next(clock), learned=learned, projects=projects)
             counts[name] = call.count + 1
             open_calls.setdefault(name, []).append(call)
+            call.inputs = tuple(number(t) for _, t in tensors((args, kwargs)))
             reaches.enter(number, args, kwargs)
 
         def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
