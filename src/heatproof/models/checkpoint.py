@@ -1,7 +1,9 @@
 """Reading tensors out of a checkpoint file, whatever a trainer wrapped them in, without running any code in it."""
 
+import io
 import threading
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,15 @@ def _entries(path: Path) -> list[str]:
         raise ModelError(f"the archive is damaged: {error}") from error
 
 
+def _entry(path: Path, name: str) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+    # zipfile's own errors for damaged, encrypted and unknown compressions
+    except (zipfile.BadZipFile, OSError, RuntimeError, zlib.error) as error:
+        raise ModelError(f"the archive is damaged: {error}") from error
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -76,8 +87,18 @@ def _read_pickle(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
         # a damaged or forged file can make torch raise nearly anything
         except Exception as error:
-            line = next(iter(str(error).splitlines()), type(error).__name__)
-            raise ModelError(f"torch.load(weights_only=True) refuses it ({line})") from error
+            raise ModelError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return torch's own reason, without its advice to load the file unsafely."""
+    text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    if "persistent_load of storage" in text:  # torch.save before 1.6 wrote the source code of pickled networks this way
+        return (
+            "it holds a whole pickled network, which only running its code could bring back; "
+            "in the code that made it, save the weights: torch.save(net.state_dict(), PATH)"
+        )
+    return f"torch.load(weights_only=True) refuses it ({next(iter(text.splitlines()), type(error).__name__)})"
 
 
 def _imports(path: Path) -> dict[str, str]:
@@ -99,8 +120,7 @@ def _imports(path: Path) -> dict[str, str]:
             pickle = next((entry for entry in entries if entry.endswith("data.pkl")), None)
             if pickle is None:
                 raise ModelError("it is a zip archive, but not one of torch.save")
-            with zipfile.ZipFile(path) as archive, archive.open(pickle) as stream:
-                return imports_of(stream)
+            return imports_of(io.BytesIO(_entry(path, pickle)))
         if start.startswith(b"version https://git-lfs"):
             raise ModelError("it is a Git LFS pointer, not the weights; fetch them with 'git lfs pull'")
         if not start:

@@ -4,7 +4,8 @@ import _compat_pickle as names_of_python_2
 import pickletools
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import IO, Any
+from io import BufferedIOBase
+from typing import Any
 
 from heatproof.errors import ModelError
 
@@ -34,7 +35,7 @@ class Inert:
         self.is_module = isinstance(state, dict) and {"_modules", "_parameters"} <= state.keys()
 
 
-def imports_of(stream: IO[bytes], pickles: int = 1) -> dict[str, str]:
+def imports_of(stream: BufferedIOBase, pickles: int = 1) -> dict[str, str]:
     """Return every name that the next pickles of a stream would import, and whether a "dict" or "list" is filled there.
 
     The pickles' instructions are followed with names in place of values; nothing is imported or called.
@@ -52,7 +53,7 @@ def imports_of(stream: IO[bytes], pickles: int = 1) -> dict[str, str]:
     return found
 
 
-def _follow(stream: IO[bytes], found: dict[str, str]) -> None:
+def _follow(stream: BufferedIOBase, found: dict[str, str]) -> None:
     """Follow one pickle, noting imported names in `found`."""
     stack: list[Any] = []
     memo: dict[Any, Any] = {}

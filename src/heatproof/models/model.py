@@ -49,11 +49,7 @@ class Model:
         source: str | None = None,
     ) -> None:
         _refuse_unusable(net)
-        if preprocess is not None and not callable(preprocess):
-            raise ModelError(
-                f"preprocess must be a Preprocess or a function, but is {preprocess!r}; "
-                "for a dict of its fields write Preprocess(**fields)."
-            )
+        _refuse_uncallable(preprocess)
         # adopted once, because an opaque function's geometry is measured once per input size and remembered
         prepare = preprocess
         if prepare is not None and not isinstance(prepare, Preprocess | Adopted):
@@ -132,13 +128,17 @@ class Model:
         return digest.hexdigest()
 
 
-def as_model(model: nn.Module | Model) -> Model:
-    """Return `model` itself, or a bare network as a `Model` without preprocessing and labels.
+def as_model(model: Any) -> Model:
+    """Return a `Model` itself, or a bare `torch.nn.Module` as a `Model` without preprocessing and labels.
 
     Raises:
         ModelError: it is neither, or cannot be run as it is.
     """
-    return model if isinstance(model, Model) else Model(model, name=type(model).__name__)
+    # typed Any, because the sentences for what it is not are worth more than the type checker's
+    if isinstance(model, Model):
+        return model
+    _refuse_unusable(model)
+    return Model(model, name=type(model).__name__)
 
 
 def as_labels(labels: Labels) -> tuple[str, ...]:
@@ -170,6 +170,14 @@ def as_labels(labels: Labels) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise ModelError(f"labels: class {i} is called {name!r}, a {type(name).__name__}; names must be text.")
     return tuple(names)
+
+
+def _refuse_uncallable(preprocess: object) -> None:
+    if preprocess is not None and not callable(preprocess):
+        raise ModelError(
+            f"preprocess must be a Preprocess or a function, but is {preprocess!r:.200}; "
+            "for a dict of its fields write Preprocess(**fields)."
+        )
 
 
 def _refuse_unusable(net: object) -> None:
