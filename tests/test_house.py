@@ -126,3 +126,12 @@ def test_importing_the_package_loads_nothing_heavy():
     code = f"import sys, heatproof; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "first", ["import heatproof.explain.explainer", "heatproof.Explainer", "heatproof.quick_checks"]
+)
+def test_a_public_name_is_never_the_folder_of_the_same_name(first):
+    code = f"import heatproof; {first}; from heatproof import explain as e; print(e.__name__, heatproof.explain is e)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["explain", "True"]

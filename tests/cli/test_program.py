@@ -13,13 +13,6 @@ from heatproof.errors import InputError
 HEAVY = ("torch", "torchvision", "timm", "transformers", "numpy", "scipy", "skimage", "sklearn", "PIL", "matplotlib")
 
 
-def run(words, capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(words)
-    told = capsys.readouterr()
-    return stop.value.code, told.out, told.err
-
-
 @pytest.fixture
 def failing(monkeypatch):
     """Make `heatproof doctor` raise what a test gives it."""
@@ -49,8 +42,8 @@ except SystemExit:
     assert done.stdout.rstrip().endswith("heavy: []")
 
 
-def test_help_lists_every_command_with_its_line(capsys):
-    code, out, err = run(["--help"], capsys)
+def test_help_lists_every_command_with_its_line(run):
+    code, out, err = run("--help")
     assert (code, err) == (0, "")
     assert {"demo", "doctor", "explain", "inspect", "methods"} <= set(cli.commands())
     for name, command in cli.commands().items():
@@ -59,14 +52,14 @@ def test_help_lists_every_command_with_its_line(capsys):
         assert command.summary[:30] in out
 
 
-def test_every_command_speaks_json(capsys):
+def test_every_command_speaks_json(run):
     for name in cli.commands():
-        _, out, _ = run([name, "--help"], capsys)
+        _, out, _ = run(name, "--help")
         assert "--json" in out
 
 
-def test_version(capsys):
-    assert run(["--version"], capsys) == (0, f"heatproof {heatproof.__version__}\n", "")
+def test_version(run):
+    assert run("--version") == (0, f"heatproof {heatproof.__version__}\n", "")
 
 
 def test_module_runs_the_same_program():
@@ -74,42 +67,42 @@ def test_module_runs_the_same_program():
     assert done.stdout == f"heatproof {heatproof.__version__}\n"
 
 
-def test_unknown_command_is_wrong_usage_and_names_the_nearest(capsys):
-    code, out, err = run(["explian"], capsys)
+def test_unknown_command_is_wrong_usage_and_names_the_nearest(run):
+    code, out, err = run("explian")
     assert (code, out) == (2, "")
     assert "No such command 'explian'" in err
     assert "explain" in err
 
 
-def test_unknown_option_is_wrong_usage(capsys):
-    code, out, err = run(["methods", "--bibtx"], capsys)
+def test_unknown_option_is_wrong_usage(run):
+    code, out, err = run("methods", "--bibtx")
     assert (code, out) == (2, "")
     assert "--bibtx" in err
 
 
-def test_own_error_is_one_sentence(failing, capsys):
+def test_own_error_is_one_sentence(failing, run):
     failing(InputError("the file is empty; get an intact copy."))
-    assert run(["doctor"], capsys) == (2, "", "the file is empty; get an intact copy.\n")
+    assert run("doctor") == (2, "", "the file is empty; get an intact copy.\n")
 
 
-def test_own_error_shows_where_with_debug(failing, capsys):
+def test_own_error_shows_where_with_debug(failing, run):
     failing(InputError("the file is empty; get an intact copy."))
     for words in (["doctor", "--debug"], ["--debug", "doctor"]):
-        code, out, err = run(words, capsys)
+        code, out, err = run(*words)
         assert (code, out) == (2, "")
         assert "Traceback" in err
         assert err.endswith("the file is empty; get an intact copy.\n")
 
 
-def test_any_other_error_is_internal(failing, capsys):
+def test_any_other_error_is_internal(failing, run):
     failing(ZeroDivisionError("one\ntwo"))
-    code, out, err = run(["doctor"], capsys)
+    code, out, err = run("doctor")
     assert (code, out) == (70, "")
     assert err == "internal error: ZeroDivisionError: one two (--debug shows where).\n"
 
 
-def test_internal_error_shows_where_with_debug(failing, capsys):
+def test_internal_error_shows_where_with_debug(failing, run):
     failing(ZeroDivisionError())
-    code, _, err = run(["doctor", "--debug"], capsys)
+    code, _, err = run("doctor", "--debug")
     assert code == 70
     assert "test_program.py" in err

@@ -11,6 +11,7 @@ from heatproof.cli._batches import CHUNK, Skipped, each_or_alone, find_files, in
 from heatproof.cli._output import print_json, print_table, progress
 from heatproof.cli._scores import all_scores
 from heatproof.cli._truth import read_truth
+from heatproof.errors import TargetError
 
 if TYPE_CHECKING:
     from heatproof.explain import Explainer
@@ -62,6 +63,11 @@ def command(
                 done += len(kept)
                 if truth:
                     wanted = [truth[path] for path in kept]
+                    if max(wanted) >= scores.shape[1]:
+                        raise TargetError(
+                            f"{data} names class {max(wanted)}, but the model has {scores.shape[1]} classes, 0 to "
+                            f"{scores.shape[1] - 1}."
+                        )
                     correct += int((scores.argmax(1).cpu().numpy() == wanted).sum())
             bar.advance(len(inputs))
     if not done:
@@ -206,11 +212,11 @@ def _print_layers(layers: dict[str, Any] | None) -> None:
         typer.echo(f"... and {more} earlier layers (--json lists all)")
 
 
-def _reach(field: tuple[float, ...] | None) -> str:
+def _reach(field: tuple[int | float, ...] | None) -> str:
     return "the whole input" if field is None else _by(field)
 
 
-def _by(sizes: tuple[float, ...]) -> str:
+def _by(sizes: tuple[int | float, ...]) -> str:
     return " x ".join(f"{size:g}" for size in sizes)
 
 
