@@ -183,13 +183,14 @@ def test_no_code_in_a_pickle_is_ever_run(save, weights, tmp_path, attack, place)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         pytest.skip(f"this Python cannot write the attack: {error}")
     before = set(sys.modules)
+    found, refusal = None, ""
     try:
         found, _ = read_weights(path)
     except ModelError as error:
-        assert str(error).startswith("checkpoint.pth cannot be loaded: ")
-    else:
-        assert place in ("beside", "first")
-        assert same(found, weights)
+        refusal = str(error)
+    assert refusal.startswith("checkpoint.pth cannot be loaded: ") or (
+        place in ("beside", "first") and same(found, weights)
+    )
     assert not marker.exists()
     assert not list(tmp_path.glob("it-ran*"))
     assert "antigravity" not in set(sys.modules) - before
@@ -308,12 +309,12 @@ def test_files_that_are_no_checkpoints(tmp_path, content, sentence):
 def test_other_archives_and_truncated_ones(save, weights, tmp_path):
     with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(ModelError, match="zip archive, but not one of torch.save"):
+    with pytest.raises(ModelError, match=r"zip archive, but not one of torch.save"):
         read_weights(tmp_path / "other.pth")
     path = save(weights)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ModelError, match="damaged|refuses"):
+    with pytest.raises(ModelError, match=r"damaged|refuses"):
         read_weights(path)
 
 
@@ -325,7 +326,7 @@ def test_newer_pickle_protocols_get_a_sentence(tmp_path, weights):
 
 def test_a_damaged_safetensors_file(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"\x00" * 20)
-    with pytest.raises(ModelError, match="x.safetensors cannot be loaded: it is no safetensors file"):
+    with pytest.raises(ModelError, match=r"x.safetensors cannot be loaded: it is no safetensors file"):
         read_weights(tmp_path / "x.safetensors")
 
 

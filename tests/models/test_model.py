@@ -40,7 +40,7 @@ def test_a_label_that_names_two_classes_is_refused_with_both(net):
 
 
 def test_an_unknown_label_is_answered_with_the_nearest(net):
-    with pytest.raises(TargetError, match="'tigger cat' does not exist among the 8 labels of zoo.*'tiger cat'"):
+    with pytest.raises(TargetError, match=r"'tigger cat' does not exist among the 8 labels of zoo.*'tiger cat'"):
         Model(net, labels=IMAGENET, name="zoo").index("tigger cat")
     with pytest.raises(TargetError, match="'Egyptian cat'"):
         Model(net, labels=IMAGENET).index("EGYPTAIN CAT")
@@ -140,7 +140,7 @@ def test_what_is_no_runnable_network_is_refused_in_a_sentence(net):
     # the type checker under pytest would be the first to speak, so these are asked directly
     with pytest.raises(ModelError, match="already"):
         _refuse_unusable(as_model(net))
-    with pytest.raises(ModelError, match="Preprocess or a function, but is {'resize': 3}"):
+    with pytest.raises(ModelError, match=r"Preprocess or a function, but is {'resize': 3}"):
         _refuse_uncallable({"resize": 3})
 
 

@@ -78,13 +78,14 @@ def _read_pickle(path: Path) -> Any:
     """Load with `weights_only=True`; what torch does not know becomes a stand-in that does nothing."""
     names = _imports(path)
     refuse_hostile(names)
-    # what the process itself has declared safe stays what it is
-    declared = {_full_name(item) for item in torch.serialization.get_safe_globals()}
-    unknown = stand_ins({name: kind for name, kind in names.items() if name not in declared})
-    # the list of safe names belongs to the process: one at a time, and only for this call
-    with _LOCK, torch.serialization.safe_globals(list(unknown)):
+    # the list of safe names belongs to the whole process: one reader at a time, and only while it reads
+    with _LOCK:
+        # what the process itself has declared safe stays what it is
+        declared = {_full_name(item) for item in torch.serialization.get_safe_globals()}
+        unknown = stand_ins({name: kind for name, kind in names.items() if name not in declared})
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(list(unknown)):
+                return torch.load(path, map_location="cpu", weights_only=True)
         # a damaged or forged file can make torch raise nearly anything
         except Exception as error:
             raise ModelError(_reason(error)) from error

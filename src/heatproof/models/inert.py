@@ -5,7 +5,7 @@ import pickletools
 from collections import OrderedDict
 from collections.abc import Iterable
 from io import BufferedIOBase
-from typing import Any
+from typing import IO, Any, cast
 
 from heatproof.errors import ModelError
 
@@ -57,7 +57,7 @@ def _follow(stream: BufferedIOBase, found: dict[str, str]) -> None:
     """Follow one pickle, noting imported names in `found`."""
     stack: list[Any] = []
     memo: dict[Any, Any] = {}
-    for opcode, argument, _ in pickletools.genops(stream):
+    for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", stream)):
         match opcode.name:
             case "GLOBAL" | "INST":
                 name = _python_3(*str(argument).split(" ", 1))
