@@ -1,6 +1,6 @@
 """What a network is called with: arguments for n inputs, of one tensor or several."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from heatproof.errors import InputError
-from heatproof.models.outputs import device_and_dtype, take, tensors
+from heatproof.models.outputs import device_and_dtype, map_tensors, take, tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +41,8 @@ class Batch:
         args, kwargs = (value,), {}
         if isinstance(value, tuple):
             args = value
-        elif isinstance(value, dict):
-            args, kwargs = (), value
+        elif isinstance(value, Mapping):
+            args, kwargs = (), dict(value)
         found = [t for _, t in tensors((args, kwargs)) if t.ndim >= 3]
         if not found:
             shapes = [tuple(t.shape) for _, t in tensors((args, kwargs))]
@@ -62,8 +62,14 @@ class Batch:
         return cls(args, first.shape[0], tuple(first.shape[2:]), kwargs)
 
     def run(self, net: nn.Module) -> Any:
-        """Call the network."""
-        return net(*self.args, **self.kwargs)
+        """Call the network, with a copy of the tensors: some networks normalize what they are given in place."""
+        args, kwargs = map_tensors((self.args, self.kwargs), Tensor.clone)
+        return net(*args, **kwargs)
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What two batches must share for the network to do the same with both: all but the number of inputs."""
+        return tuple((key, tuple(t.shape[1:]), t.dtype) for key, t in tensors((self.args, self.kwargs)))
 
     def rows(self, rows: Tensor) -> "Batch":
         """Return the batch of the given inputs, in that order."""
@@ -80,28 +86,18 @@ class Batch:
         """Return the batch in which `tensor` (m, c, *spatial) stands in place of the only tensor."""
         if self.tensor is None:
             raise InputError("This network takes several tensors; it is not clear which of them is to be changed.")
-        swap: Callable[[Any], Any] = lambda v: _map(v, lambda t: tensor.to(t.device, t.dtype))  # noqa: E731  used twice
+        swap: Callable[[Any], Any] = lambda v: map_tensors(v, lambda t: tensor.to(t.device, t.dtype))  # noqa: E731  used twice
         return Batch(swap(self.args), tensor.shape[0], tuple(tensor.shape[2:]), swap(self.kwargs))
-
-
-def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, dict):
-        return {k: _map(v, change) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)([_map(v, change) for v in value])
-    return value
 
 
 def _move(value: Any, device: torch.device | None, dtype: torch.dtype | None) -> Any:
     def change(tensor: Tensor) -> Tensor:
         if tensor.is_inference():
-            with torch.inference_mode(False):
-                tensor = tensor.clone()
+            tensor = tensor.clone()
         tensor = tensor.detach()
         if tensor.is_floating_point() and dtype is not None:
             return tensor.to(device, dtype)
         return tensor.to(device) if device is not None else tensor
 
-    return _map(value, change)
+    with torch.inference_mode(False):
+        return map_tensors(value, change)

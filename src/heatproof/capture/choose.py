@@ -1,6 +1,5 @@
 """The automatic target layer: of the layers with a grid, the last one through which the score really flows."""
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from heatproof.capture.forward import differentiable_run, gradients
 from heatproof.errors import ExplainError, LayerError
 from heatproof.models.layers import TargetLayer, before_attention, candidates, scales
 from heatproof.models.trace import Trace
+from heatproof.models.view import make_view
 
 STEP = 12
 """Candidates looked at in one pass; a vision transformer's last useful layer is about the tenth from its end."""
@@ -19,24 +19,43 @@ STEP = 12
 
 def choose_layers(
     view: nn.Module, batch: Batch, trace: Trace, score: Callable[[Any], Tensor]
-) -> tuple[TargetLayer, ...]:
+) -> tuple[TargetLayer, ...] | None:
     """Return the target layer, or all scales of a backbone, for what `score` makes of the output.
 
     Taken is the last output, on the way to the score, that lies on a grid aligned with the input, whose gradient is not
-    zero, and that is not the score map itself (where the score depends on one channel only).
-
-    Raises:
-        LayerError: no layer of this network has a grid that the score depends on.
+    zero, and that is not the score map itself (where the score depends on one channel only). None when the score has no
+    gradient anywhere for these inputs (a final ReLU is shut, no box was found).
     """
     pyramid = tuple(scales(trace))
     found = candidates(trace)
     chosen = _choose(view, batch, trace, pyramid, found, score)
     if chosen is None and (awake := _awakened(view)) is not None:
         chosen = _choose(awake, batch, trace, pyramid, found, score)
-    if chosen is not None:
-        return chosen
-    if pyramid:
-        return pyramid  # the score is constant (no box was found, say); its blank maps will be flagged
+    return chosen
+
+
+def connected_layers(
+    view: nn.Module, batch: Batch, trace: Trace, score: Callable[[Any], Tensor]
+) -> tuple[TargetLayer, ...]:
+    """Return the last layer that the score is computed from, whatever its gradient: its blank map will be flagged.
+
+    Raises:
+        LayerError: no layer of this network has a grid that the score depends on.
+    """
+    if pyramid := tuple(scales(trace)):
+        return pyramid
+    found = candidates(trace)
+    for begin in range(0, len(found), STEP):
+        layers = found[begin : begin + STEP]
+        try:
+            _, scores, raws = differentiable_run(view, batch, layers, score)
+        except ExplainError:
+            continue
+        with torch.inference_mode(False), torch.enable_grad():
+            reached: list[Tensor | None] = [*torch.autograd.grad(scores.sum(), raws, allow_unused=True)]
+        for layer, gradient in zip(layers, reached, strict=True):
+            if gradient is not None and layer.layout.to_grid(gradient).shape[1] > 1:
+                return (layer,)
     seen = ", ".join(layer.title for layer in found[:5]) or "none"
     raise LayerError(
         f"No layer was found whose output lies on a grid of at least 2 positions a side over the input "
@@ -53,13 +72,17 @@ def _choose(
     found: list[TargetLayer],
     score: Callable[[Any], Tensor],
 ) -> tuple[TargetLayer, ...] | None:
-    if pyramid and any(bool(gradient.any()) for _, gradient in _look(view, batch, pyramid, score)):
-        return pyramid
+    if pyramid:
+        looked = _look(view, batch, pyramid, score)
+        if not looked:
+            return None  # the score does not depend on the backbone: no box was found, say
+        if any(bool(gradient.any()) for _, gradient in looked):
+            return pyramid
     for begin in range(0, len(found), STEP):
         for layer, gradient in _look(view, batch, found[begin : begin + STEP], score):
-            by_channel = gradient.flatten(3).abs().sum((0, 1, 3))
-            alive = int((by_channel > 0).sum())
-            if alive > 1 or (alive == 1 and by_channel.numel() == 1):
+            by_channel = gradient.flatten(3).abs().sum(3)  # (t, n, k)
+            alive = int((by_channel != 0).sum(2).max())  # NaN counts: its map will be flagged
+            if alive > 1 or (alive == 1 and by_channel.shape[2] == 1):
                 return (before_attention(trace, layer, found),)
     return None
 
@@ -70,15 +93,19 @@ def _awakened(view: nn.Module) -> nn.Module | None:
     A head or a residual scale that was initialized to zero and never trained lets no gradient through. The target
     layer is a matter of the wiring, so it is looked for with the switch closed.
     """
-    silent = {name for name, p in view.named_parameters() if p.is_floating_point() and not bool(p.any())}
-    if not any(view.get_parameter(name).ndim > 1 for name in silent):
-        return None
-    twin = copy.deepcopy(view)
     generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name in sorted(silent):
-            parameter = twin.get_parameter(name)
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
+    fresh: dict[int, nn.Parameter] = {}
+    with torch.inference_mode(False), torch.no_grad():
+        for parameter in view.parameters():
+            if parameter.is_floating_point() and not bool(parameter.any()):
+                drawn = torch.randn(parameter.shape, generator=generator) * 0.02
+                fresh[id(parameter)] = nn.Parameter(drawn.to(parameter.device, parameter.dtype))
+    if all(parameter.ndim <= 1 for parameter in fresh.values()):
+        return None
+    twin = make_view(view)
+    for module in twin.modules():
+        own: dict[str, nn.Parameter | None] = vars(module)["_parameters"]
+        own.update({name: fresh[id(p)] for name, p in own.items() if id(p) in fresh})
     return twin
 
 

@@ -1,27 +1,32 @@
 """From a network, a batch, layers and targets to captures: traces once, chooses once, then one forward per call."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from heatproof.capture.batch import Batch
-from heatproof.capture.choose import choose_layers
+from heatproof.capture.choose import choose_layers, connected_layers
 from heatproof.capture.forward import differentiable_run, gradients
 from heatproof.capture.replay import Replay
-from heatproof.errors import LayerError
+from heatproof.errors import ExplainError, LayerError
 from heatproof.models.layers import TargetLayer, candidates, named
+from heatproof.models.outputs import agree, map_tensors, take, tensors
+from heatproof.models.pool import ViewPool
 from heatproof.models.targets import evaluate
 from heatproof.models.trace import Trace, trace
-from heatproof.models.view import ViewPool
 from heatproof.types import Capture, Target
 
 Resolver = Callable[[Any, int], tuple[tuple[Target, ...], ...]]
 """(output, n) -> t targets for each of the n inputs."""
 
 LayerSpec = str | nn.Module | Sequence[str | nn.Module] | None
+
+_ATTEMPTS = 5
+_TRIED = 8
+"""Inputs looked at, where the first has no gradient anywhere, before the layer is chosen without one."""
 
 
 class Engine:
@@ -34,33 +39,58 @@ class Engine:
         self._choices: dict[Any, tuple[TargetLayer, ...]] = {}
 
     def trace(self, batch: Batch) -> Trace:
-        """Return what happens when the first input of the batch runs through the network."""
+        """Return what happens when the first input of the batch runs through the network.
+
+        The user's hooks are left out, unless they turned out to change what the network computes. Of the output only
+        shapes and types are kept, unless there are hooks to be judged by it.
+        """
         key = self._key(batch)
         if key not in self._traces:
-            one = batch.rows(torch.tensor([0]))
-            with self.pool.borrow() as view:
-                found = trace(view, one.run, one.size, 1)
-            if len(found.calls) < 2 and len(list(self.pool.net.modules())) > 1 and self.pool.viewable:
-                self._fall_back()
+            one = _first(batch, 1)
+            try:
+                with self.pool.borrow(quiet=True) as view:
+                    found = trace(view, one.run, one.size, 1)
+            except Exception:  # any error of the network
+                if self.pool.hooks_matter or not self.pool.hooked:
+                    raise
+                self.pool.hooks_matter = True  # it may not run at all without the user's hooks
                 return self.trace(batch)
-            # The output is needed only to tell what kind of network this is; drop everything it holds on to.
+            if len(found.calls) < 2 and len(list(self.pool.net.modules())) > 1 and self.pool.viewable:
+                self.pool.viewable = False  # its forward reaches past any view
+                self._forget()
+                return self.trace(batch)
+            if not self.pool.hooked:
+                found.output = map_tensors(found.output, lambda t: t.to("meta"))
             self._remember(self._traces, key, found)
         return self._traces[key]
 
-    def layers(self, batch: Batch, spec: LayerSpec, resolve: Resolver, kind: object = None) -> tuple[TargetLayer, ...]:
+    def layers(
+        self, batch: Batch, spec: LayerSpec, resolve: Resolver, kind: Hashable = None
+    ) -> tuple[TargetLayer, ...]:
         """Return the target layers for `spec` (None chooses); `kind` tells targets apart that may need other layers."""
+        record = self.trace(batch)
+        specs = tuple(spec) if isinstance(spec, list | tuple) else (spec,)
+        if not specs:
+            raise LayerError("The list of layers is empty; name at least one, or pass None for the automatic choice.")
         if spec is not None:
-            return self._named(batch, spec)
+            return tuple(self._named(batch, record, s) for s in specs)
         key = (*self._key(batch), kind)
-        if key not in self._choices:
-            one, record = batch.rows(torch.tensor([0])), self.trace(batch)
+        if key in self._choices:
+            return self._choices[key]
 
-            def score(output: Any) -> Tensor:
-                return evaluate(resolve(output, 1), output)
+        def score(output: Any) -> Tensor:
+            return evaluate(resolve(output, several.n), output)
 
-            with self.pool.borrow() as view:
-                self._remember(self._choices, key, choose_layers(view, one, record, score))
-        return self._choices[key]
+        for n in sorted({1, min(batch.n, _TRIED)}):
+            several = _first(batch, n)
+            with self.pool.borrow(quiet=True) as view:
+                layers = choose_layers(view, several, record, score)
+            if layers is not None:
+                self._remember(self._choices, key, layers)
+                return layers
+        several = _first(batch, 1)
+        with self.pool.borrow(quiet=True) as view:
+            return connected_layers(view, several, record, score)  # not remembered: the next input may tell more
 
     def alternatives(self, batch: Batch) -> list[TargetLayer]:
         """Return every layer with a grid, the last one first."""
@@ -77,9 +107,9 @@ class Engine:
             targets = resolve(output, batch.n)
             return evaluate(targets, output)
 
-        with self.pool.borrow() as view:
-            output, scores, raws = differentiable_run(view, batch, layers, score)
-            grads = gradients(scores, raws)
+        output, scores, raws, grads = self._differentiate(batch, layers, score)
+        if self.pool.hooked and not self.pool.hooks_matter:
+            self._judge_hooks(batch, output)
         return (
             [
                 self._capture(batch, layer, targets, scores.detach(), raw.detach(), grad)
@@ -89,9 +119,29 @@ class Engine:
             output,
         )
 
+    def _differentiate(
+        self, batch: Batch, layers: Sequence[TargetLayer], score: Callable[[Any], Tensor]
+    ) -> tuple[Any, Tensor, list[Tensor], list[Tensor]]:
+        """Return output, scores, the layers' raw outputs and the gradients with respect to these."""
+        error: RuntimeError | None = None
+        for _ in range(_ATTEMPTS):
+            try:
+                with self.pool.borrow() as view:
+                    output, scores, raws = differentiable_run(view, batch, layers, score)
+                    return output, scores, raws, gradients(scores, raws, one_by_one=self.pool.hooked)
+            except RuntimeError as raised:
+                if "modified by an inplace operation" not in str(raised):
+                    raise
+                error = raised  # another thread's optimizer may have stepped between our forward and backward
+        names = ", ".join(layer.title for layer in layers)
+        raise ExplainError(
+            f"No gradient can be computed back to {names}: the network (or a thread that trains it meanwhile) "
+            "writes in place over what the gradient needs; choose a later layer, or explain a copy of the network."
+        ) from error
+
     def scores(self, batch: Batch, targets: Sequence[Sequence[Target]]) -> Tensor:
         """Return y (n, t) for the batch, without gradients."""
-        with self.pool.borrow() as view, torch.inference_mode(False), torch.no_grad():
+        with self.pool.borrow(quiet=True) as view, torch.inference_mode(False), torch.no_grad():
             return _full(evaluate(targets, batch.run(view)))
 
     def _capture(
@@ -126,30 +176,26 @@ class Engine:
             inputs=batch.tensor,
         )
 
-    def _named(self, batch: Batch, spec: LayerSpec) -> tuple[TargetLayer, ...]:
-        specs = list(spec) if isinstance(spec, list | tuple) else [spec]
-        if not specs:
-            raise LayerError("The list of layers is empty; name at least one, or pass None for the automatic choice.")
-        record = self.trace(batch)
-        try:
-            return tuple(named(record, self.pool.net, s) for s in specs)  # pyright: ignore[reportArgumentType]
-        except LayerError:
-            if not self.pool.viewable:
-                raise
-        # The layer may run only on the original: a forward that closes over it. Look there before giving up.
-        one = batch.rows(torch.tensor([0]))
-        watched = ViewPool(self.pool.net)
-        watched.viewable = False
-        with watched.borrow() as net:
-            record = trace(net, one.run, one.size, 1)
-        found = tuple(named(record, self.pool.net, s) for s in specs)  # pyright: ignore[reportArgumentType]
-        self._fall_back()
-        return found
+    def _named(self, batch: Batch, record: Trace, spec: object) -> TargetLayer:
+        if not isinstance(spec, str | nn.Module):
+            raise LayerError(
+                f"{spec!r} is not a layer; pass None, a dotted name, a module of the network, or a list of these."
+            )
+        key = (*self._key(batch), "named", spec)
+        if key not in self._choices:
+            self._remember(self._choices, key, (named(record, self.pool.net, spec),))
+        return self._choices[key][0]
 
-    def _fall_back(self) -> None:
-        """Use the network itself, under its lock, from now on: its forward reaches past any view."""
+    def _judge_hooks(self, batch: Batch, output: Any) -> None:
+        """Find out whether the output, got with the user's hooks, differs from the trace's, got without."""
+        plain = [t for _, t in tensors(self.trace(batch).output) if t.is_floating_point()]
+        first = [t for _, t in tensors(take(output, torch.tensor([0]), batch.n)) if t.is_floating_point()]
+        if len(plain) != len(first) or not all(agree(a, b, b.dtype) for a, b in zip(first, plain, strict=True)):
+            self.pool.hooks_matter = True
+            self._forget()
+
+    def _forget(self) -> None:
         with self._lock:
-            self.pool.viewable = False
             self._traces.clear()
             self._choices.clear()
 
@@ -160,7 +206,12 @@ class Engine:
             store[key] = value
 
     def _key(self, batch: Batch) -> Any:
-        return (batch.size, self.pool.structure())
+        return (batch.size, batch.shape, self.pool.structure())
+
+
+def _first(batch: Batch, n: int) -> Batch:
+    with torch.inference_mode(False):
+        return batch.rows(torch.arange(n))
 
 
 def _full(tensor: Tensor) -> Tensor:

@@ -70,10 +70,18 @@ def run_tail_recorded(
     return output, [raws[i] for i in range(len(layers))]
 
 
-def gradients(scores: Tensor, raws: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
+def gradients(
+    scores: Tensor, raws: Sequence[Tensor], *, create_graph: bool = False, one_by_one: bool = False
+) -> list[Tensor]:
     """Return d scores[:, j] / d raw for every raw output, as (t, n, ...): one backward for all t targets.
 
     A raw output that the scores do not depend on gets zeros.
+
+    Args:
+        scores: (n, t).
+        raws: what the scores depend on.
+        create_graph: so that the gradients can be differentiated in turn.
+        one_by_one: one backward per target; for backward hooks of the user, who expects plain tensors.
     """
     with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
         totals = scores.sum(0)
@@ -84,18 +92,21 @@ def gradients(scores: Tensor, raws: Sequence[Tensor], *, create_graph: bool = Fa
         )
         return [torch.zeros_like(r)[None] if g is None else g[None] for g, r in zip(single, raws, strict=True)]
     select = torch.eye(t, device=totals.device, dtype=totals.dtype)
-    try:
-        found: Sequence[Tensor | None] = torch.autograd.grad(
-            totals,
-            raws,
-            select,
-            is_grads_batched=True,
-            allow_unused=True,
-            retain_graph=True,
-            create_graph=create_graph,
-        )
-    except RuntimeError:
-        # Some operation of the tail (a custom autograd function) cannot be batched: one backward per target.
+    found: Sequence[Tensor | None] | None = None
+    if not one_by_one:
+        try:
+            found = torch.autograd.grad(
+                totals,
+                raws,
+                select,
+                is_grads_batched=True,
+                allow_unused=True,
+                retain_graph=True,
+                create_graph=create_graph,
+            )
+        except RuntimeError:
+            found = None  # some operation of the tail (a custom autograd function) cannot be batched
+    if found is None:
         each: list[Sequence[Tensor | None]] = [
             torch.autograd.grad(totals[j], raws, allow_unused=True, retain_graph=True, create_graph=create_graph)
             for j in range(t)

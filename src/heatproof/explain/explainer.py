@@ -1,7 +1,7 @@
 """From inputs to an Explanation: gather, capture, map, combine, one line a stage."""
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,42 +97,55 @@ class Explainer:
             InputError, TargetError, LayerError, MethodError, ExplainError: as their names say.
         """
         target = target_of(target, spellings)
-        limit = self.batch_size or (1 << 30 if isinstance(x, Tensor | tuple | dict) else _CHUNK)
-        while True:
-            tried = 0
-            parts: list[Part] = []
-            done = 0
-            try:
-                for gathered in gather(x, self.model, limit):
-                    tried = max(tried, gathered.batch.n)
-                    parts.append(self._part(gathered, _slice(target, done, gathered)))
-                    done += gathered.batch.n
-                return self._join(parts)
-            except (torch.OutOfMemoryError, MemoryError):
-                limit = tried // 2
-                if limit == 0:
-                    raise
+        limit = self.batch_size or (_CHUNK if isinstance(x, list) else 1 << 30)
+        # Whatever mode the caller is in: no gradient passes inference tensors.
+        with torch.inference_mode(False), self.engine.pool.steady():
+            while True:
+                tried = 0
+                parts: list[Part] = []
+                done = 0
+                try:
+                    for gathered in gather(x, self.model, limit):
+                        tried = max(tried, gathered.batch.n)
+                        layers = parts[0].layers if parts else None
+                        parts.append(self._part(gathered, _slice(target, done, gathered), layers))
+                        done += gathered.batch.n
+                    return self._join(parts)
+                except (torch.OutOfMemoryError, MemoryError):
+                    limit = tried // 2
+                    if limit == 0:
+                        raise
 
-    def _part(self, gathered: Gathered, target: Any) -> Part:
+    def _part(self, gathered: Gathered, target: Any, layers: tuple[TargetLayer, ...] | None) -> Part:
         def resolver(output: Any, n: int) -> tuple[tuple[Target, ...], ...]:
             wanted = target[:n] if isinstance(target, list | tuple) else target
             return resolve(wanted, output, n, self.model.label, self.model.index)
 
-        return self.capture_and_map(gathered, resolver, kind=_kind(target))
+        return self.capture_and_map(gathered, resolver, kind=_kind(target), layers=layers)
 
-    def capture_and_map(self, gathered: Gathered, resolver: Resolver, kind: object = None) -> Part:
-        """Explain one gathered batch for the targets that `resolver` makes of the output."""
-        layers = self.engine.layers(gathered.batch, self.layer, resolver, kind=kind)
-        captures, targets, _ = self.engine.capture(gathered.batch, layers, resolver)
+    def capture_and_map(
+        self,
+        gathered: Gathered,
+        resolver: Resolver,
+        kind: Hashable = None,
+        layers: tuple[TargetLayer, ...] | None = None,
+    ) -> Part:
+        """Explain one gathered batch for the targets that `resolver` makes of the output, at these layers if given."""
+        batch = gathered.batch
+        layers = layers or self.engine.layers(batch, self.layer, resolver, kind=kind)
+        captures, targets, _ = self.engine.capture(batch, layers, resolver)
         maps = _combine([self._map(capture) for capture in captures])
         return Part(gathered, layers, maps, captures[0].scores, targets)
 
     def _map(self, capture: Capture) -> Tensor:
-        maps = self._cam(capture)
+        # A caller's autocast would compute the map in half precision.
+        with torch.autocast(capture.activations.device.type, enabled=False):
+            maps: Any = self._cam(capture)
         n, t = capture.scores.shape
         expected = (n, t, *capture.activations.shape[2:])
-        if tuple(maps.shape) != expected:
-            raise MethodError(f"The method {self.method!r} returned shape {tuple(maps.shape)} instead of {expected}.")
+        found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+        if found != expected:
+            raise MethodError(f"The method {self.method!r} returned {found} instead of a tensor of shape {expected}.")
         return maps.detach()
 
     def _join(self, parts: Sequence["Part"]) -> Explanation:
@@ -221,11 +234,20 @@ def _slice(target: Any, begin: int, gathered: Gathered) -> Any:
     return list(target[begin : begin + gathered.batch.n])
 
 
-def _kind(target: Any) -> object:
-    """Return what tells targets apart that may flow through other layers: classes are all of one kind."""
-    flat = (
-        [v for row in target for v in (row if isinstance(row, list | tuple) else [row])]
-        if isinstance(target, list | tuple)
-        else [target]
-    )
-    return tuple(v for v in flat if callable(v))
+def _kind(target: Any) -> Hashable:
+    """Return what tells targets apart that may flow through other layers: the first input's callables, by identity."""
+    first = target[0] if isinstance(target, list | tuple) and target else target
+    return tuple(_Same(v) for v in (first if isinstance(first, list | tuple) else [first]) if callable(v))
+
+
+class _Same:
+    """A dictionary key for any object, hashable or not, that stands for this very object (or bound method)."""
+
+    def __init__(self, value: Any) -> None:
+        self._parts = (getattr(value, "__func__", value), getattr(value, "__self__", None))
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self._parts)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and all(a is b for a, b in zip(self._parts, other._parts, strict=True))

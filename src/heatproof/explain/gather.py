@@ -1,6 +1,6 @@
 """Whatever the user passes (paths, pictures, arrays, tensors, tuples, dicts) as one batch with its originals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def gather(x: Any, model: Model, batch_size: int) -> Iterator[Gathered]:
     Raises:
         InputError: there is nothing to explain, an input cannot be read, or prepared sizes differ.
     """
-    if isinstance(x, tuple | dict) or (isinstance(x, Tensor) and _is_batch(x, model)):
+    if isinstance(x, tuple | Mapping) or (isinstance(x, Tensor) and _is_batch(x, model)):
         yield from _ready(x, model, batch_size)
         return
     items: list[Any] = list(x) if isinstance(x, list) else [x]
@@ -100,7 +100,7 @@ def _read(item: Any) -> Input:
 
 def _ready(x: Any, model: Model, batch_size: int) -> Iterator[Gathered]:
     whole = Batch.of(x, model.net)
-    first = next(t for _, t in tensors(x) if t.ndim >= 3)
+    first = next(t for _, t in tensors(x) if t.ndim >= 3).detach().float().cpu()
     for begin in range(0, whole.n, batch_size):
         rows = torch.arange(begin, min(begin + batch_size, whole.n))
         batch = whole if len(rows) == whole.n else whole.rows(rows)
@@ -110,7 +110,7 @@ def _ready(x: Any, model: Model, batch_size: int) -> Iterator[Gathered]:
 
 def _original(tensor: Tensor, model: Model, name: str) -> Input:
     """Return what a network-ready tensor shows: normalization undone where the model says how it was done."""
-    data = tensor.detach().float().cpu()
+    data = tensor
     picture = False
     prep = model.preprocess
     if isinstance(prep, Preprocess) and prep.mean and prep.std and len(prep.mean) == len(data):

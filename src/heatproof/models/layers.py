@@ -1,5 +1,6 @@
 """Where the target layer is: found by what a real run showed (shapes, call order), never by class name."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
@@ -9,6 +10,7 @@ from heatproof.errors import LayerError, TargetError, nearest
 from heatproof.models.layout import Layout, infer
 from heatproof.models.outputs import Key, class_scores
 from heatproof.models.trace import Call, Identity, Output, Trace
+from heatproof.models.view import unwrap
 
 WRAPPERS = ("_orig_mod.", "module.")
 """Prefixes that torch.compile and DataParallel put before the names users know."""
@@ -25,6 +27,7 @@ class TargetLayer:
         layout: where the grid lies in the tensor.
         reach: receptive field in samples of the model's input, per axis; None when it is the whole input.
         start: when the module was called, in the order of the trace.
+        last: whether the module was not called again after this.
     """
 
     name: str
@@ -33,11 +36,13 @@ class TargetLayer:
     layout: Layout
     reach: tuple[float, ...] | None
     start: int
+    last: bool = True
 
     @property
     def title(self) -> str:
-        """The name, with the path of the tensor where the module returns several."""
-        return self.name + "".join(f"[{k}]" for k in self.key)
+        """The name; "relu#2" for the second of more calls, "backbone[0]" for one of several tensors returned."""
+        call = "" if self.last else f"#{self.count + 1}"
+        return self.name + call + "".join(f"[{k}]" for k in self.key)
 
 
 def candidates(trace: Trace) -> list[TargetLayer]:
@@ -105,7 +110,7 @@ def scales(trace: Trace) -> list[TargetLayer]:
     for call in trace.calls[:-1]:
         level = call.name.count(".")
         keyed = [o for o in call.outputs if o.key]
-        placed = [p for o in keyed if (p := _place(trace, *_maker(trace, call, o))) is not None]
+        placed = [p for o in keyed if (p := _place(trace, *_maker(trace, call, o), strict=False)) is not None]
         if placed and len(placed) == len({p.layout.grid for p in placed}) and level < depth:
             best, depth = placed, level
     return best
@@ -121,34 +126,23 @@ def _maker(trace: Trace, user: Call, output: Output) -> tuple[Call, Output]:
 
 
 def named(trace: Trace, net: nn.Module, layer: str | nn.Module) -> TargetLayer:
-    """Return the target layer that the user named or passed as a module; of several calls, the last.
+    """Return the target layer that the user named (any `TargetLayer.title`) or passed as a module.
+
+    Of several calls of the module it is the last, unless "#2" after the name says otherwise.
 
     Raises:
         LayerError: there is no such module, it never ran, or what it returned lies on no grid.
     """
-    modules = dict(net.named_modules())
-    if isinstance(layer, nn.Module):
-        name = next((n for n, m in modules.items() if m is layer or getattr(m, "_orig_mod", None) is layer), None)
-        if name is None:
-            raise LayerError(
-                f"The layer {type(layer).__name__} is not a module of this network; pass one of its own modules or a "
-                "dotted name (heatproof inspect lists them)."
-            )
-    else:
-        name = layer
-    known = {_bare(n) for n in modules}
-    name, _, path = _bare(name).partition("[")  # "backbone[0]": one of several tensors that a module returns
-    keys = path.rstrip("]").split("][") if path else []
-    if name not in known or not name:
-        raise LayerError(f"There is no layer {layer!r}{nearest(name, known)} (heatproof inspect lists all).")
-    calls = [c for c in trace.calls if c.name == name]
+    modules = dict(_named_modules(unwrap(net)))
+    name, count, keys = _find(modules, layer)
+    calls = [c for c in trace.calls if c.name == name and count in (None, c.count + 1)]
     if not calls:
         inside = [c.name for c in trace.calls if c.name.startswith(name + ".")]
         hint = f"; it only holds others, such as {inside[-1]!r}" if inside else ""
         raise LayerError(f"The layer {name!r} never ran for this input{hint}; choose one that does.")
     call = calls[-1]
     for output in call.outputs:
-        placed = _place(trace, call, output)
+        placed = _place(trace, call, output, strict=False)
         if placed is not None and keys in ([], [str(k) for k in output.key]):
             return placed
     shapes = ", ".join(str(o.shape) for o in call.outputs) or "no tensor"
@@ -159,14 +153,46 @@ def named(trace: Trace, net: nn.Module, layer: str | nn.Module) -> TargetLayer:
     )
 
 
-def _bare(name: str) -> str:
+def _find(modules: dict[str, nn.Module], layer: str | nn.Module) -> tuple[str, int | None, list[str]]:
+    """Return the module's first name, the number of the call and the path of the tensor that `layer` asks for."""
+    if isinstance(layer, nn.Module):
+        asked, count, keys = unwrap(layer), None, list[str]()
+        if not any(m is asked for name, m in modules.items() if name):
+            raise LayerError(
+                f"The layer {type(layer).__name__} is not a module of this network; pass one of its own modules or a "
+                "dotted name (heatproof inspect lists them)."
+            )
+    else:
+        name, _, path = layer.partition("[")
+        name, _, number = name.partition("#")
+        count = int(number) if number.isdecimal() else None
+        keys = path.rstrip("]").split("][") if path else []
+        asked = modules.get(name) or modules.get(_without_wrappers(name))
+        if not name or asked is None:
+            raise LayerError(f"There is no layer {layer!r}{nearest(name, modules)} (heatproof inspect lists all).")
+    return next(name for name, m in modules.items() if m is asked), count, keys
+
+
+def _named_modules(
+    net: nn.Module, name: str = "", above: tuple[nn.Module, ...] = ()
+) -> Iterator[tuple[str, nn.Module]]:
+    """Yield every module under each of its names, as a view calls them: wrappers left out."""
+    yield name, net
+    children: dict[str, nn.Module | None] = vars(net)["_modules"]
+    for child, module in children.items():
+        inner = None if module is None else unwrap(module)
+        if inner is not None and inner not in above:
+            yield from _named_modules(inner, f"{name}.{child}" if name else child, (*above, net))
+
+
+def _without_wrappers(name: str) -> str:
     name = name + "."
     for prefix in WRAPPERS:
         name = name.removeprefix(prefix).replace("." + prefix, ".")
     return name.rstrip(".")
 
 
-def _place(trace: Trace, call: Call, output: Output) -> TargetLayer | None:
+def _place(trace: Trace, call: Call, output: Output, *, strict: bool = True) -> TargetLayer | None:
     if not output.floating:
         return None
     # A token sequence keeps the grid of the feature map that it was cut from: the latest that fits.
@@ -178,10 +204,11 @@ def _place(trace: Trace, call: Call, output: Output) -> TargetLayer | None:
         if len(o.shape) == len(trace.input_size) + 2 and len(output.shape) == 3
     ]
     lengths = {o.shape[1] for c in trace.calls for o in c.outputs if len(o.shape) == 3}
-    layout = infer(output.shape, trace.n, trace.input_size, seen, lengths)
+    layout = infer(output.shape, trace.n, trace.input_size, seen, lengths, strict=strict)
     if layout is None or prod(layout.grid) == 0:
         return None
     reach = output.reach if layout.kind == "channels_first" else None  # the others mix places by attention
     if reach is not None:
         reach = tuple(min(r, float(s)) for r, s in zip(reach, trace.input_size, strict=True))
-    return TargetLayer(call.name, call.count, output.key, layout, reach, call.start)
+    last = all(c.count <= call.count for c in trace.calls if c.name == call.name)
+    return TargetLayer(call.name, call.count, output.key, layout, reach, call.start, last)

@@ -1,6 +1,9 @@
-"""Reading and rewriting the nested things that networks take and return: tensors, tuples, dicts, ModelOutputs."""
+"""Reading and rewriting the nested things that networks take and return: tensors, tuples, dicts, dataclasses."""
 
-from collections.abc import Iterator, Mapping
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -11,22 +14,49 @@ from heatproof.errors import TargetError
 Key = tuple[str | int, ...]
 
 
+def _children(value: Any) -> dict[Any, Any]:
+    """Return the parts of a mapping, list, tuple or dataclass by key, index or field name; nothing for all else."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, list | tuple):
+        return dict(enumerate(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if hasattr(value, f.name)}
+    return {}
+
+
+def _with(value: Any, parts: dict[Any, Any]) -> Any:
+    """Return a shallow copy of a nested value with other parts; the original is not changed."""
+    if isinstance(value, Mapping):
+        if hasattr(value, "to_tuple"):  # a transformers ModelOutput: a dataclass and a dict at once
+            return type(value)(**parts)
+        if not isinstance(value, MutableMapping):
+            return dict(parts)
+        changed = copy.copy(value)
+        changed.update(parts)
+        return changed
+    if isinstance(value, list | tuple):
+        items = [parts[i] for i in range(len(value))]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    changed = copy.copy(value)
+    for name, part in parts.items():
+        object.__setattr__(changed, name, part)  # a frozen dataclass, too: the copy is ours
+    return changed
+
+
 def tensors(value: Any, key: Key = ()) -> Iterator[tuple[Key, Tensor]]:
     """Yield every tensor in a nested value with its path."""
     if isinstance(value, Tensor):
         yield key, value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from tensors(item, (*key, name))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from tensors(item, (*key, index))
+    else:
+        for name, part in _children(value).items():
+            yield from tensors(part, (*key, name))
 
 
 def pick(value: Any, key: Key) -> Any:
     """Return the part of a nested value that lies at `key`."""
     for step in key:
-        value = value[step]
+        value = _children(value)[step]
     return value
 
 
@@ -34,56 +64,50 @@ def put(value: Any, key: Key, new: Any) -> Any:
     """Return a shallow copy of a nested value with `new` at `key`; the original is not changed."""
     if not key:
         return new
-    first, rest = key[0], key[1:]
-    child = put(value[first], rest, new)
-    if isinstance(value, Mapping):
-        if hasattr(value, "to_tuple"):  # a transformers ModelOutput: a dataclass and a dict at once
-            fields: dict[str, Any] = {**value, str(first): child}
-            return type(value)(**fields)
-        changed: Any = value.copy() if hasattr(value, "copy") else dict(value)  # pyright: ignore[reportAttributeAccessIssue]
-        changed[first] = child
-        return changed
-    items = [child if i == first else item for i, item in enumerate(value)]
-    if hasattr(value, "_fields"):
-        return type(value)(*items)
-    return type(value)(items)
+    parts = _children(value)
+    parts[key[0]] = put(parts[key[0]], key[1:], new)
+    return _with(value, parts)
+
+
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return a nested value with `change` applied to every tensor; containers without tensors stay what they are."""
+    if isinstance(value, Tensor):
+        return change(value)
+    parts = _children(value)
+    changed = {name: map_tensors(part, change) for name, part in parts.items()}
+    return _with(value, changed) if any(changed[name] is not part for name, part in parts.items()) else value
 
 
 def take(value: Any, rows: Tensor, n: int) -> Any:
     """Return a nested value with the given rows of every tensor whose first axis has length n; the rest as it is."""
+    if _one_each(value, n):
+        return [value[int(r)] for r in rows]
     if isinstance(value, Tensor):
         return value.index_select(0, rows.to(value.device)) if value.ndim and value.shape[0] == n else value
-    if isinstance(value, Mapping):
-        changed: dict[Any, Any] = {k: take(v, rows, n) for k, v in value.items()}
-        return type(value)(**changed) if hasattr(value, "to_tuple") else type(value)(changed)  # pyright: ignore[reportCallIssue]
-    if isinstance(value, list | tuple):
-        if len(value) == n and all(isinstance(v, dict) for v in value):  # detectors: one dict per input
-            return [value[int(r)] for r in rows]
-        items = [take(v, rows, n) for v in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
+    parts = {name: take(part, rows, n) for name, part in _children(value).items()}
+    return _with(value, parts) if parts else value
 
 
 def of_one(value: Any, index: int, n: int) -> Any:
     """Return the model's output for one input of a batch of n, without the batch axis."""
+    if _one_each(value, n):
+        return value[index]
     if isinstance(value, Tensor):
         return value[index] if value.ndim and value.shape[0] == n else value
-    if isinstance(value, Mapping):
-        changed: dict[Any, Any] = {k: of_one(v, index, n) for k, v in value.items()}
-        return type(value)(**changed) if hasattr(value, "to_tuple") else type(value)(changed)  # pyright: ignore[reportCallIssue]
-    if isinstance(value, list | tuple):
-        if len(value) == n and all(isinstance(v, dict) for v in value):
-            return value[index]
-        items = [of_one(v, index, n) for v in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
+    parts = {name: of_one(part, index, n) for name, part in _children(value).items()}
+    return _with(value, parts) if parts else value
+
+
+def _one_each(value: Any, n: int) -> bool:
+    """Say whether this is what detectors return: a list with one dict per input."""
+    return isinstance(value, list | tuple) and len(value) == n and all(isinstance(v, dict) for v in value)
 
 
 def class_scores(output: Any, n: int) -> Tensor:
     """Return the (n, classes) scores in a model's output.
 
-    Takes a tensor (n,), (n, classes), also with trailing axes of length 1; `.logits` or "logits" of a ModelOutput or
-    dict; the first tensor of a tuple.
+    Takes a tensor (n,), (n, classes), also with trailing axes of length 1; "logits" or "out" of a ModelOutput, a dict
+    or another object; the first tensor of a tuple.
 
     Raises:
         TargetError: the output is not a score per class; a callable target is needed.
@@ -91,8 +115,8 @@ def class_scores(output: Any, n: int) -> Tensor:
     found = output
     if isinstance(found, Mapping):
         found = next((found[k] for k in ("logits", "out") if k in found), None)
-    elif isinstance(found, list | tuple) and found and isinstance(found[0], Tensor):
-        found = found[0]
+    elif not isinstance(found, Tensor):
+        found = getattr(output, "logits", output[0] if isinstance(output, list | tuple) and output else None)
     mend = "; pass a callable target that maps the output of one input to a number"
     if not isinstance(found, Tensor):
         keys = f" with the keys {sorted(map(str, output))}" if isinstance(output, Mapping) else ""
@@ -113,9 +137,19 @@ def class_scores(output: Any, n: int) -> Tensor:
     return found
 
 
+def agree(a: Tensor, b: Tensor, dtype: torch.dtype) -> bool:
+    """Say whether two results are the same but for rounding (which depends on the batch size) in `dtype`."""
+    if a.shape != b.shape or a.numel() == 0:
+        return a.shape == b.shape
+    exact = dtype != torch.float32 or a.device.type != "cuda"
+    eps = torch.finfo(dtype).eps if exact else 2**-10  # convolutions on CUDA may round float32 to TF32
+    a, b = a.detach().double().nan_to_num(), b.detach().double().nan_to_num()
+    return bool(((a - b).abs() <= max(4 * eps, 1e-4) * b.abs().max().clamp(min=1e-30)).all())
+
+
 def device_and_dtype(net: torch.nn.Module) -> tuple[torch.device | None, torch.dtype | None]:
     """Return where the network's first floating-point parameter (else buffer) lies and its type; None without one."""
-    for tensor in (*net.parameters(), *net.buffers()):
+    for tensor in chain(net.parameters(), net.buffers()):
         if tensor.is_floating_point():
             return tensor.device, tensor.dtype
     return None, None

@@ -30,7 +30,7 @@ def randomized(net: nn.Module, seed: int, recalibrate: Callable[[nn.Module], Any
         for module in twin.modules():
             own = vars(module)["_parameters"]
             for name, parameter in own.items():
-                if parameter is None or not parameter.is_floating_point():
+                if parameter is None or not (parameter.is_floating_point() or parameter.is_complex()):
                     continue
                 if id(parameter) not in memo:  # tied weights stay tied
                     fresh = _draw(module, name, parameter, generator).to(parameter.device, parameter.dtype)
@@ -48,10 +48,10 @@ def _draw(module: nn.Module, name: str, parameter: Tensor, generator: torch.Gene
         return torch.zeros(shape)
     if parameter.ndim <= 1:
         return torch.ones(shape)
-    noise = torch.randn(shape, generator=generator)
+    noise = torch.randn(shape, generator=generator, dtype=torch.cfloat if parameter.is_complex() else torch.float)
     if name.endswith("weight") and not isinstance(module, nn.Embedding):
         return noise * sqrt(2.0 / prod(shape[1:]))
-    spread = float(parameter.detach().float().std()) if parameter.numel() > 1 else 0.0
+    spread = float(parameter.detach().std()) if parameter.numel() > 1 else 0.0
     return noise * (spread or 0.02)
 
 
