@@ -75,7 +75,8 @@ def test_labels_of_any_kind_are_kept_as_a_tuple(given, kept):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("cat", "not the one text 'cat'"),
+        ("cat", r"must be a list of names, but are 'cat'; write \['cat'\]"),
+        (3, "must be a list of names, but are 3"),
         ([], "labels are empty"),
         ({}, "labels are empty"),
         ({"n02123": "cat"}, "'n02123' .* no class index"),

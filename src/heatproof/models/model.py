@@ -1,9 +1,9 @@
 """A network together with what belongs to it: its own preprocessing, its labels, where it came from."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -141,15 +141,16 @@ def as_model(model: Any) -> Model:
     return Model(model, name=type(model).__name__)
 
 
-def as_labels(labels: Labels) -> tuple[str, ...]:
+def as_labels(labels: Any) -> tuple[str, ...]:
     """Return labels as a tuple by index; what a mapping leaves out is called "class 7".
 
     Raises:
         ModelError: they are no sequence of names, or a mapping's keys are no class indices.
     """
+    names: list[Any]
     if isinstance(labels, Mapping):
-        by_index: dict[int, str] = {}
-        for key, name in labels.items():
+        by_index: dict[int, Any] = {}
+        for key, name in cast(Mapping[Any, Any], labels).items():
             if isinstance(key, bool) or not str(key).strip().isdecimal():
                 raise ModelError(f"labels: the key {key!r} (of {name!r}) is no class index; map 0, 1, 2, ... to names.")
             if int(key) in by_index:
@@ -159,14 +160,13 @@ def as_labels(labels: Labels) -> tuple[str, ...]:
         if highest >= 10 * len(by_index) + 1000:
             raise ModelError(f"labels: {len(by_index)} names, but the highest index is {highest}; are these indices?")
         names = [by_index.get(i, f"class {i}") for i in range(highest + 1)]
-    elif isinstance(labels, str | bytes):
-        raise ModelError(f"labels must be a list of names, not the one text {labels!r}; write [{labels!r}].")
+    elif isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
+        raise ModelError(f"labels must be a list of names, but are {labels!r:.200}; write [{labels!r:.50}].")
     else:
-        names = [*labels]
+        names = [*cast(Iterable[Any], labels)]
     if not names:
         raise ModelError("labels are empty; give one name for each class, or None.")
-    untyped: list[Any] = names
-    for i, name in enumerate(untyped):
+    for i, name in enumerate(names):
         if not isinstance(name, str):
             raise ModelError(f"labels: class {i} is called {name!r}, a {type(name).__name__}; names must be text.")
     return tuple(names)

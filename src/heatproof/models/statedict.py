@@ -1,6 +1,7 @@
 """Fitting the names and shapes of a checkpoint's weights to those of a network."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -23,22 +24,28 @@ def match(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str
         ModelError: the network is found under more than one prefix.
     """
     found = {key.replace("_orig_mod.", ""): value for key, value in weights.items()}
-    if not wanted.keys() & found.keys():
+    if any(_DENSE_LAYER.search(key) and key not in wanted for key in found):
         found = {_DENSE_LAYER.sub(r"\1\2.", key): value for key, value in found.items()}
-    needed = [key for key in wanted if not key.endswith(_COUNTER)]
-    if not needed or all(key in found for key in needed):
-        return {key: value for key, value in found.items() if key in wanted or not _BESIDE.match(key)}
-    prefixes = {key.removesuffix(needed[0]) for key in found if key.endswith(f".{needed[0]}")}
-    complete = sorted(p for p in prefixes if all(p + key in found for key in needed))
+    needed = {key for key in wanted if not key.endswith(_COUNTER)}
+    hits = Counter(prefix for key in found for prefix in _prefixes(key) if key.removeprefix(prefix) in needed)
+    complete = sorted(prefix for prefix, count in hits.items() if count == len(needed))
     if len(complete) > 1:
         raise ModelError(
             f"{what} holds this network {len(complete)} times, under {', '.join(map(repr, complete))}; "
             "save the one that is meant by itself."
         )
-    if complete:
-        prefix = complete[0]
-        found = {key.removeprefix(prefix): v for key, v in found.items() if key.startswith(prefix) or not _beside(key)}
-    return found
+    # where none is complete, the fullest one makes the list of differences worth reading
+    prefix = complete[0] if complete else max(hits, key=hits.__getitem__, default="")
+    return {
+        key.removeprefix(prefix) if key.startswith(prefix) else key: value
+        for key, value in found.items()
+        if key.removeprefix(prefix) in wanted or not _beside(key)
+    }
+
+
+def _prefixes(key: str) -> list[str]:
+    """Return "", "a.", "a.b." for "a.b.c"."""
+    return [key[:i] for i in range(len(key)) if i == 0 or key[i - 1] == "."]
 
 
 def _beside(key: str) -> bool:
