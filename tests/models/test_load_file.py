@@ -1,4 +1,4 @@
-"""Users' own checkpoints: every wrapper and prefix that trainers use, sizes read off the weights, differences listed."""
+"""Users' own checkpoints: wrappers and prefixes that trainers use, sizes read off the weights, differences listed."""
 
 import argparse
 
