@@ -107,9 +107,14 @@ def flips_with_the_grid(plugin: Plugin) -> None:
 
 
 def activation_unit_is_arbitrary(plugin: Plugin) -> None:
-    """Measuring the activations in another unit changes nothing: no hidden epsilon, no hidden constant."""
+    """Measuring the activations in another unit changes nothing: no hidden epsilon, no hidden constant.
+
+    A method whose map is in the units of the activations declares `UNITS = "activations"`; its map changes unit alike.
+    """
+    alike = getattr(import_module(plugin.module), "UNITS", "score") == "activations"
     for model, factor in itertools.product(_toys(plugin), (1e-6, 1e6)):
-        _same(plugin.function(model.capture()), plugin.function(model.with_activations_times(factor).capture()))
+        expected = (factor if alike else 1) * plugin.function(model.capture())
+        _same(expected, plugin.function(model.with_activations_times(factor).capture()))
 
 
 def scales_with_the_score(plugin: Plugin) -> None:

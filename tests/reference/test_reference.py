@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import replace
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,27 @@ OWN = [name for name, plugin in methods().items() if plugin.module.startswith("h
 
 def slow(name: str, capture: Capture) -> torch.Tensor:
     loop = import_module(f"tests.reference.{name}").reference
+    wanted = signature(loop).parameters
     activations = capture.activations.double().numpy()
     gradients = capture.gradients.double().numpy()
-    maps = [[loop(a, g) for g in of_input] for a, of_input in zip(activations, gradients, strict=True)]
+    maps = []
+    for i, (a, of_input) in enumerate(zip(activations, gradients, strict=True)):
+        row = []
+        for j, g in enumerate(of_input):
+            more = {
+                "score": capture.scores[i, j].item(),
+                "inputs": capture.inputs[i].double().numpy(),
+                "replay": one_score(capture.replay, i, j, capture.activations.dtype),
+                "rescore": one_score(capture.rescore, i, j, capture.inputs.dtype),
+            }
+            row.append(loop(a, g, **{key: value for key, value in more.items() if key in wanted}))
+        maps.append(row)
     return torch.from_numpy(np.array(maps))
+
+
+def one_score(run, i: int, j: int, dtype: torch.dtype):
+    """Return y_j of input i as a function of one array."""
+    return lambda array: run(torch.from_numpy(array).to(dtype)[None], torch.tensor([i]))[0, j].item()
 
 
 def fast(name: str, capture: Capture) -> torch.Tensor:

@@ -1,0 +1,66 @@
+"""Scores of the input seen through each channel's activation map, for the methods that weigh channels by them."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from heatproof.cam._runs import in_batches
+from heatproof.errors import MethodError
+from heatproof.types import Capture
+
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def usable_channels(activations: Float[Tensor, "n k *grid"]) -> Bool[Tensor, "n k"]:
+    """Return which channels vary over the grid by more than rounding: a constant one cannot be normalized to a mask."""
+    flat = activations.flatten(2)
+    # what the accumulated sums of a convolution over a constant input may differ by from place to place
+    noise = 64 * torch.finfo(flat.dtype).eps * flat.abs().amax(-1)
+    return flat.amax(-1) - flat.amin(-1) > noise
+
+
+def masked_scores(
+    capture: Capture, activations: Float[Tensor, "n k *grid"], usable: Bool[Tensor, "n k"], batch_size: int, name: str
+) -> Float[Tensor, "n t k"]:
+    """Return the score of the input times each usable channel's map, upsampled, then normalized to 0..1; else 0.
+
+    Args:
+        capture: of which inputs and rescore are used.
+        activations: the maps.
+        usable: which of them to try.
+        batch_size: most masked inputs in one run; halved where memory runs out.
+        name: what the method is called, for its errors.
+
+    Raises:
+        MethodError: the network takes no single tensor, or one whose spatial axes are not the layer's.
+    """
+    given = capture.inputs
+    if given is None:
+        raise MethodError(
+            f"{name} masks the input, but this network takes several tensors and it is not clear which one to mask; "
+            "use ablationcam, which changes the activations instead."
+        )
+    grid, spatial = activations.shape[2:], given.shape[2:]
+    if len(grid) != len(spatial) or len(grid) not in _LINEAR:
+        raise MethodError(
+            f"{name} lays the activation maps of layer {capture.layer!r}, on a grid {tuple(grid)}, over the input, but "
+            f"that has the spatial size {tuple(spatial)}; use a layer whose grid has the input's axes, or ablationcam."
+        )
+    inputs, channels = usable.nonzero(as_tuple=True)
+
+    def score(rows: slice) -> Float[Tensor, "b t"]:
+        maps = activations[inputs[rows], channels[rows]].unsqueeze(1)
+        maps = F.interpolate(maps, size=spatial, mode=_LINEAR[len(grid)], align_corners=False)
+        low, high = maps.flatten(1).aminmax(dim=1)
+        maps = maps.sub_(_over(low, maps)).div_(_over((high - low).where(high > low, 1), maps))
+        return capture.rescore(maps.to(given.dtype) * given.detach()[inputs[rows]], inputs[rows])
+
+    found = in_batches(capture, len(inputs), batch_size, score)
+    scores = torch.zeros(usable.shape[0], found.shape[1], usable.shape[1], dtype=found.dtype, device=found.device)
+    scores[inputs, :, channels] = found
+    return scores
+
+
+def _over(values: Float[Tensor, " b"], like: Tensor) -> Tensor:
+    return values.view(-1, *(1,) * (like.ndim - 1))
