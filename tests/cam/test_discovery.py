@@ -29,6 +29,12 @@ def test_methods_of_the_folder():
         ("XGradCAM", "xgradcam"),
         ("LayerCAM", "layercam"),
         ("CAM", "cam"),
+        ("EigenCAM", "eigencam"),
+        ("Eigen-CAM", "eigencam"),
+        ("EigenGradCAM", "eigengradcam"),
+        ("AblationCAM", "ablationcam"),
+        ("ScoreCAM", "scorecam"),
+        ("RandomCAM", "random_cam"),
     ],
 )
 def test_spellings_of_the_peers(spelling, name):
@@ -41,7 +47,9 @@ def test_unknown_method_names_the_nearest():
 
 
 def test_unlike_anything_lists_all():
-    with pytest.raises(MethodError, match="no CAM method '§'; choose one of cam, gradcam, gradcam_plusplus"):
+    with pytest.raises(
+        MethodError, match="no CAM method '§'; choose one of ablationcam, cam, .*gradcam, gradcam_plusplus"
+    ):
         method("§")
 
 
