@@ -34,7 +34,8 @@ def quick_checks(explanation: Explanation, *, seed: int = 0) -> Explanation:
         seed: of the regions elsewhere and of the random weights.
 
     Raises:
-        UsageError: the explanation was loaded from a file, so that its model is not at hand.
+        UsageError: the explanation was loaded from a file, so that its model is not at hand; or the model takes
+            several tensors, or cannot be copied.
     """
     if explanation.origin is None:
         raise UsageError("This explanation does not know its model any more; explain again, then run quick_checks.")
@@ -151,6 +152,11 @@ def _random_weights_map(
     layers: list[str],
     seed: int,
 ) -> Tensor:
+    if not explainer.engine.pool.viewable:
+        raise UsageError(
+            f"{explainer.model.name} reaches its own layers by a global name, so that no copy of it can be given "
+            "random weights; let its forward use self, or leave the quick checks out."
+        )
     net = randomized(explainer.model.net, seed, recalibrate=gathered.batch.run)
     twin = Explainer(replace(explainer.model, net=net), layer=layers, method=explainer.cam)
     return twin.capture_and_map(gathered, lambda output, n: targets[:n]).maps
