@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from operator import is_
 from typing import Any
 
@@ -216,8 +216,8 @@ _ORIGINAL_LOCKS = WeakIdKeyDictionary()
 _ORIGINAL_LOCKS_GUARD = threading.Lock()
 
 
-def original_lock(net: nn.Module) -> threading.RLock:  # pyright: ignore[reportInvalidTypeForm]  a factory in typeshed
-    """Return the one lock under which `net` itself (not a view of it) may be hooked."""
+def original_lock(net: nn.Module) -> AbstractContextManager[Any]:
+    """Return the one reentrant lock under which `net` itself (not a view of it) may be hooked."""
     with _ORIGINAL_LOCKS_GUARD:
         if net not in _ORIGINAL_LOCKS:
             _ORIGINAL_LOCKS[net] = threading.RLock()
