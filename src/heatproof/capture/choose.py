@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from heatproof.capture.batch import Batch
-from heatproof.capture.forward import differentiable_run, gradients
+from heatproof.capture.forward import differentiate
 from heatproof.errors import ExplainError, LayerError
 from heatproof.models.layers import TargetLayer, before_attention, candidates, scales
 from heatproof.models.trace import Trace
@@ -46,15 +46,8 @@ def connected_layers(
         return pyramid
     found = candidates(trace)
     for begin in range(0, len(found), STEP):
-        layers = found[begin : begin + STEP]
-        try:
-            _, scores, raws = differentiable_run(view, batch, layers, score)
-        except ExplainError:
-            continue
-        with torch.inference_mode(False), torch.enable_grad():
-            reached: list[Tensor | None] = [*torch.autograd.grad(scores.sum(), raws, allow_unused=True)]
-        for layer, gradient in zip(layers, reached, strict=True):
-            if gradient is not None and layer.layout.to_grid(gradient).shape[1] > 1:
+        for layer, gradient in _look(view, batch, found[begin : begin + STEP], score):
+            if gradient.shape[2] > 1:
                 return (layer,)
     seen = ", ".join(layer.title for layer in found[:5]) or "none"
     raise LayerError(
@@ -112,10 +105,9 @@ def _awakened(view: nn.Module) -> nn.Module | None:
 def _look(
     view: nn.Module, batch: Batch, layers: Sequence[TargetLayer], score: Callable[[Any], Tensor]
 ) -> list[tuple[TargetLayer, Tensor]]:
-    """Return each layer with its gradient (t, n, k, *grid), in the order given."""
+    """Return each layer that the score is computed from with its gradient (t, n, k, *grid), in the order given."""
     try:
-        _, scores, raws = differentiable_run(view, batch, layers, score)
+        found = differentiate(view, batch, layers, score)[3]
     except ExplainError:
         return []  # nothing at all flows back from the score to these
-    grads = gradients(scores, raws)
-    return [(layer, layer.layout.to_grid(grad, lead=2)) for layer, grad in zip(layers, grads, strict=True)]
+    return [(la, la.layout.to_grid(g, lead=2)) for la, g in zip(layers, found, strict=True) if g is not None]

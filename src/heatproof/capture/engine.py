@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from heatproof.capture.batch import Batch
 from heatproof.capture.choose import choose_layers, connected_layers
-from heatproof.capture.forward import differentiable_run, gradients
+from heatproof.capture.forward import differentiate
 from heatproof.capture.replay import Replay
 from heatproof.errors import ExplainError, LayerError
 from heatproof.models.layers import TargetLayer, candidates, named
@@ -127,8 +127,13 @@ class Engine:
         for _ in range(_ATTEMPTS):
             try:
                 with self.pool.borrow() as view:
-                    output, scores, raws = differentiable_run(view, batch, layers, score)
-                    return output, scores, raws, gradients(scores, raws, one_by_one=self.pool.hooked)
+                    output, scores, raws, found = differentiate(view, batch, layers, score, one_by_one=self.pool.hooked)
+                    t = scores.shape[1]
+                    grads = [
+                        torch.zeros_like(r).expand(t, *r.shape) if g is None else g
+                        for g, r in zip(found, raws, strict=True)
+                    ]
+                    return output, scores, raws, grads
             except RuntimeError as raised:
                 if "modified by an inplace operation" not in str(raised):
                     raise

@@ -70,74 +70,68 @@ def run_tail_recorded(
     return output, [raws[i] for i in range(len(layers))]
 
 
-def gradients(
-    scores: Tensor, raws: Sequence[Tensor], *, create_graph: bool = False, one_by_one: bool = False
-) -> list[Tensor]:
-    """Return d scores[:, j] / d raw for every raw output, as (t, n, ...): one backward for all t targets.
-
-    A raw output that the scores do not depend on gets zeros.
+def gradients(scores: Tensor, raws: Sequence[Tensor], *, one_by_one: bool = False) -> list[Tensor | None]:
+    """Return d scores[:, j] / d raw for every raw output, as (t, n, ...), None where there is no way to it.
 
     Args:
         scores: (n, t).
-        raws: what the scores depend on.
-        create_graph: so that the gradients can be differentiated in turn.
-        one_by_one: one backward per target; for backward hooks of the user, who expects plain tensors.
+        raws: what the scores may depend on.
+        one_by_one: one backward per target instead of one for all; for backward hooks of the user, who expects plain
+            tensors.
     """
     with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
         totals = scores.sum(0)
     t = totals.shape[0]
-    if t == 1:
-        single: list[Tensor | None] = list(
-            torch.autograd.grad(totals[0], raws, allow_unused=True, create_graph=create_graph)
-        )
-        return [torch.zeros_like(r)[None] if g is None else g[None] for g, r in zip(single, raws, strict=True)]
-    select = torch.eye(t, device=totals.device, dtype=totals.dtype)
-    found: Sequence[Tensor | None] | None = None
-    if not one_by_one:
+    if t > 1 and not one_by_one:
+        select = torch.eye(t, device=totals.device, dtype=totals.dtype)
         try:
-            found = torch.autograd.grad(
-                totals,
-                raws,
-                select,
-                is_grads_batched=True,
-                allow_unused=True,
-                retain_graph=True,
-                create_graph=create_graph,
+            batched: Sequence[Tensor | None] = torch.autograd.grad(
+                totals, raws, select, is_grads_batched=True, allow_unused=True, retain_graph=True
             )
         except RuntimeError:
-            found = None  # some operation of the tail (a custom autograd function) cannot be batched
-    if found is None:
-        each: list[Sequence[Tensor | None]] = [
-            torch.autograd.grad(totals[j], raws, allow_unused=True, retain_graph=True, create_graph=create_graph)
-            for j in range(t)
-        ]
-        found = [_stack([row[i] for row in each]) for i in range(len(raws))]
-    return [torch.zeros_like(r).expand(t, *r.shape) if g is None else g for g, r in zip(found, raws, strict=True)]
+            pass  # some operation of the tail (a custom autograd function) cannot be batched
+        else:
+            return [*batched]
+    each: list[Sequence[Tensor | None]] = [
+        torch.autograd.grad(totals[j], raws, allow_unused=True, retain_graph=j + 1 < t) for j in range(t)
+    ]
+    return [_stack([row[i] for row in each]) for i in range(len(raws))]
 
 
 def _stack(rows: Sequence[Tensor | None]) -> Tensor | None:
     given = [row for row in rows if row is not None]
     if not given:
         return None
+    if len(rows) == 1:
+        return given[0][None]
     return torch.stack([torch.zeros_like(given[0]) if row is None else row for row in rows])
 
 
-def differentiable_run(
-    view: nn.Module, batch: Batch, layers: Sequence[TargetLayer], score: Callable[[Any], Tensor]
-) -> tuple[Any, Tensor, list[Tensor]]:
-    """Return output, scores (n, t) that depend on the layers' raw outputs, and those raw outputs.
+def differentiate(
+    view: nn.Module,
+    batch: Batch,
+    layers: Sequence[TargetLayer],
+    score: Callable[[Any], Tensor],
+    *,
+    one_by_one: bool = False,
+) -> tuple[Any, Tensor, list[Tensor], list[Tensor | None]]:
+    """Return output, scores (n, t), the layers' raw outputs, and the gradients (t, n, ...) with respect to these.
+
+    The gradient is None at a layer that the scores do not depend on.
 
     Raises:
-        ExplainError: no gradient reaches the scores from the layers.
+        ExplainError: no gradient reaches any of the layers.
     """
     for record_all in (False, True):
         output, raws = run_tail_recorded(view, batch, layers, record_all=record_all)
         with torch.inference_mode(False), torch.enable_grad():
             scores = score(output)
         if scores.requires_grad:
-            return output, scores, raws
+            found = gradients(scores, raws, one_by_one=one_by_one)
+            if any(gradient is not None for gradient in found):
+                return output, scores, raws, found
     names = ", ".join(layer.title for layer in layers)
     raise ExplainError(
-        f"No gradient flows from the score back to {names}: the network detaches, rounds or runs without "
-        "gradients after this layer; choose a later layer or a method that needs no gradient."
+        f"No gradient flows from the score back to {names}: the score does not depend on it, or the network detaches, "
+        "rounds or runs without gradients after it; choose a later layer or a method that needs no gradient."
     )

@@ -35,7 +35,7 @@ class Watch:
             self._collections.append(own.values())
             size += len(own)
             for name in _TABLES:
-                if table := own.get(name):
+                if (table := own.get(name)) is not None:
                     self._collections.append(table.values())
                     size += len(table)
         for module in modules:
