@@ -48,7 +48,7 @@ def test_unknown_method_names_the_nearest():
 
 def test_unlike_anything_lists_all():
     with pytest.raises(
-        MethodError, match="no CAM method '§'; choose one of ablationcam, cam, .*gradcam, gradcam_plusplus"
+        MethodError, match=r"no CAM method '§'; choose one of ablationcam, cam, .*gradcam, gradcam_plusplus"
     ):
         method("§")
 
