@@ -56,6 +56,8 @@ def infer(
     input_size: Sequence[int],
     seen: Iterable[tuple[int, ...]] = (),
     lengths: Collection[int] = (),
+    *,
+    strict: bool = True,
 ) -> Layout | None:
     """Return how an output of `shape` lies on a grid of at least 2 positions a side over the input, or None.
 
@@ -65,6 +67,7 @@ def infer(
         input_size: spatial size of the input.
         seen: grids that earlier layers of the same run had, latest first: a token sequence keeps one of them.
         lengths: lengths of the token sequences of the same run: (n, heads, length, ...) is attention, not a grid.
+        strict: refuse grids that are not aligned with the input. A network that resizes its input itself has such.
     """
     axes = len(input_size)
     if not shape or shape[0] != n or prod(shape) == 0:
@@ -78,7 +81,7 @@ def infer(
             return Layout("channels_first", first)
         if skew_last is not None:
             return Layout("channels_last", last)
-        return None
+        return None if strict or min(first) < 2 else Layout("channels_first", first)
     if len(shape) == 3 and axes > 1:
         return _tokens(shape[1], input_size, seen)
     return None
@@ -90,7 +93,7 @@ def _skew(grid: Sequence[int], size: Sequence[int]) -> float | None:
     A grid of g positions over s samples may have any stride around s / g that rounding and borders allow. Axes of
     unlike strides are taken for a grid only if each stride can be a whole number.
     """
-    if any(g < 2 or g > s for g, s in zip(grid, size, strict=True)):
+    if min(grid) < 2:
         return None
     low = [s / (g + 0.5) for g, s in zip(grid, size, strict=True)]
     high = [s / (g - 0.5) for g, s in zip(grid, size, strict=True)]

@@ -116,7 +116,8 @@ def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[in
                 Output(key, tuple(t.shape), t.is_floating_point(), number(t), reach) for key, t in found
             )
             if not learned and found:
-                call.passive = _passive([t for _, t in tensors((args, kwargs))], [t for _, t in found])
+                handed_on = call.outputs[0].identity in call.inputs
+                call.passive = handed_on or _passive([t for _, t in tensors((args, kwargs))], [t for _, t in found])
             record.calls.append(call)
 
         handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
@@ -141,7 +142,7 @@ def _passive(given: list[Tensor], returned: list[Tensor]) -> bool:
     if source.numel() != result.numel():
         return True
     if result is source:
-        return False  # written in place or passed through: it shares its identity with what came before
+        return False  # written in place: what came before is no more
     if source.untyped_storage().data_ptr() == result.untyped_storage().data_ptr():
         return True
     return source.shape == result.shape and bool(torch.equal(source, result))
