@@ -146,7 +146,7 @@ class _View:
             if len(now) != len(self._seen) or not all(map(is_, now, self._seen)):
                 self._match()
             for own, theirs in self._copies.values():
-                torch._foreach_copy_(own, theirs)  # pyright: ignore  torch's own optimizers use it: one launch, not 159
+                torch._foreach_copy_(own, theirs)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]  torch's own optimizers use it: one launch, not 159
 
     def _match(self) -> None:
         """Pair each buffer with the network's; give the view new ones where the old do not fit."""
