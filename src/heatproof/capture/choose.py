@@ -66,12 +66,11 @@ def _choose(
     score: Callable[[Any], Tensor],
 ) -> tuple[TargetLayer, ...] | None:
     if pyramid:
-        looked = _look(view, batch, pyramid, score)
-        if not looked:
-            return None  # the score does not depend on the backbone: no box was found, say
-        if any(bool(gradient.any()) for _, gradient in looked):
-            return pyramid
+        # Zero at every scale: the score is constant (no box was found, say), and no other layer can tell more.
+        return pyramid if any(bool(gradient.any()) for _, gradient in _look(view, batch, pyramid, score)) else None
     for begin in range(0, len(found), STEP):
+        if begin == STEP and not any(bool(gradient.any()) for _, gradient in _look(view, batch, found[-1:], score)):
+            return None  # nothing flows back even to the first layer, so nothing does to those between
         for layer, gradient in _look(view, batch, found[begin : begin + STEP], score):
             by_channel = gradient.flatten(3).abs().sum(3)  # (t, n, k)
             alive = int((by_channel != 0).sum(2).max())  # NaN counts: its map will be flagged

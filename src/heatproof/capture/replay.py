@@ -1,12 +1,13 @@
 """Run only what comes after a layer: earlier module calls return what they returned before.
 
-A call that lies wholly before the layer in the recorded order cannot depend on it. The first replay is checked against
-the full pass; where it differs (control flow, batch-dependent code), the full pass with the layer's output replaced
-takes over.
+A call that lies wholly before the layer in the recorded order cannot depend on it. Before the first replay one with
+changed values is checked against the full pass; where it differs (control flow, batch-dependent code), the full pass
+with the layer's output replaced takes over.
 """
 
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,10 @@ from heatproof.models.layers import TargetLayer
 from heatproof.models.outputs import agree, map_tensors, pick, put, take, tensors
 from heatproof.models.pool import ViewPool
 from heatproof.models.trace import Call, Trace
-from heatproof.models.view import substitute_forward
+from heatproof.models.view import HOOK_TABLES, substitute_forward
+
+At = tuple[str, int]
+"""A call: dotted name of the module, and which of its calls."""
 
 Score = Callable[[Any, Sequence[int]], Tensor]
 """(output of the network, whose input each row is) -> scores (m, t)."""
@@ -35,11 +39,19 @@ class Replay:
     """Scores as a function of one layer's activations, for inputs that already ran once."""
 
     def __init__(self, pool: ViewPool, batch: Batch, trace: Trace, layer: TargetLayer, score: Score) -> None:
-        self._pool, self._batch, self._trace, self._layer, self._score = pool, batch, trace, layer, score
-        self._kept: dict[tuple[str, int], Any] | None = None
-        self._written: set[tuple[str, int]] = set()
+        self._pool, self._batch, self._layer, self._score = pool, batch, layer, score
+        self._at: At = (layer.name, layer.count)
+        skipped = {(c.name, c.count): c for c in skippable(trace, layer)}
+        replaced = {(c.name, c.count): c for c in trace.calls if (c.name, c.count) == self._at}
+        self._skipped = frozenset(skipped)
+        # How often each module is called within a call that does not happen now: counted on, so that numbers hold.
+        self._inside = {
+            at: Counter(c.name for c in trace.calls if call.start < c.start and c.end < call.end)
+            for at, call in {**skipped, **replaced}.items()
+        }
+        self._kept: dict[At, Any] = {}
+        self._written: set[At] = set()
         self._raw: Any = None
-        self._expected = torch.empty(0)
         self._trusted: bool | None = None
         self._lock = threading.Lock()
 
@@ -47,7 +59,9 @@ class Replay:
         """Return the scores (m, t) when the layer puts out `activations` (m, k, *grid) for the inputs `rows` (m,)."""
         with torch.inference_mode(False), torch.no_grad(), self._lock:
             if self._trusted is None:
-                self._remember()
+                self._record()
+                if self._written:
+                    self._record()  # again, with copies of what later code writes into
                 self._trusted = self._agrees()
                 if not self._trusted:
                     warnings.warn(
@@ -59,97 +73,116 @@ class Replay:
         with torch.inference_mode(False), torch.no_grad():
             return self._run(activations, rows, skip=self._trusted)
 
-    def _remember(self) -> None:
-        """Keep what every skippable call returns; again with copies where later code wrote into it."""
-        wanted = {(c.name, c.count) for c in skippable(self._trace, self._layer)}
-        self._kept = self._record(wanted, frozenset())
-        if self._written:
-            self._kept = self._record(wanted, frozenset(self._written))
-
-    def _record(self, wanted: set[tuple[str, int]], copied: frozenset[tuple[str, int]]) -> dict[tuple[str, int], Any]:
-        kept: dict[tuple[str, int], Any] = {}
-        versions: dict[tuple[str, int], list[int]] = {}
+    def _record(self) -> None:
+        """Keep what every skippable call returns, and note where something later writes into it."""
+        live: dict[At, Any] = {}
+        versions: dict[At, list[int]] = {}
+        before: dict[At, dict[At, list[int]]] = {}
+        counts: Counter[str] = Counter()
         handles: list[Any] = []
+        copied = frozenset(self._written)
+        self._kept = {}
+
+        def keep(at: At) -> None:
+            self._kept[at] = _clone(live[at]) if at in copied else live[at]
+            versions[at] = _versions(live[at])
+
+        def watch(name: str, module: nn.Module) -> None:
+            def enter(_module: nn.Module, _args: Any) -> None:
+                before[name, counts[name]] = {at: _versions(value) for at, value in live.items()}
+                counts[name] += 1
+
+            def leave(_module: nn.Module, _args: Any, output: Any) -> None:
+                at = (name, counts[name] - 1)
+                if at == self._at:
+                    self._raw = _clone(output)
+                if at not in self._skipped:
+                    return
+                for other, then in before[at].items():
+                    if then != _versions(live[other]):  # an in-place layer: when it is skipped, this must show already
+                        self._written.add(other)
+                        keep(other)
+                live[at] = output
+                keep(at)
+
+            handles.append(module.register_forward_pre_hook(enter))
+            handles.append(module.register_forward_hook(leave))
+
         with self._pool.borrow(quiet=True) as view:
-
-            def watch(name: str) -> None:
-                calls = 0
-
-                def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-                    nonlocal calls
-                    at, calls = (name, calls), calls + 1
-                    if at in wanted:
-                        kept[at] = _clone(output) if at in copied else output
-                        versions[at] = [t._version for _, t in tensors(kept[at])]
-                    if at == (self._layer.name, self._layer.count):
-                        self._raw = _clone(output)
-
-                handles.append(view.get_submodule(name).register_forward_hook(hook))
-
             try:
-                for name in {*(n for n, _ in wanted), self._layer.name}:
-                    watch(name)
-                output = self._batch.run(view)
-                self._expected = self._score(output, range(self._batch.n))
+                for name in {self._layer.name, *(name for name, _ in self._skipped)}:
+                    watch(name, view.get_submodule(name))
+                self._batch.run(view)
             finally:
                 for handle in handles:
                     handle.remove()
-        self._written |= {at for at, v in versions.items() if v != [t._version for _, t in tensors(kept[at])]}
-        return kept
+        self._written |= {at for at, then in versions.items() if then != _versions(live[at])}
 
     def _agrees(self) -> bool:
-        # Other rows than the batch's own, in another order, one of them twice: as methods will ask for them.
+        """Compare a replay with the full pass: other values, and rows in another order with one of them twice."""
         n = self._batch.n
         rows = torch.tensor([*reversed(range(n)), 0])
         raw = take(pick(self._raw, self._layer.key), rows, n)
+        changed = self._layer.layout.to_grid(raw) * 0.75
+        full = self._run(changed, rows, skip=False)
         try:
-            replayed = self._run(self._layer.layout.to_grid(raw), rows, skip=True)
+            replayed = self._run(changed, rows, skip=True)
         except torch.OutOfMemoryError:
             raise
         except Exception:  # noqa: BLE001  code between the modules refused what was put in its way: the full pass decides
             return False
-        return agree(replayed, self._expected[rows], raw.dtype)
+        return agree(replayed, full, raw.dtype)
 
     def _run(self, activations: Tensor, rows: Tensor, *, skip: bool) -> Tensor:
-        assert self._kept is not None
         batch = self._batch.rows(rows)
         layer, n = self._layer, self._batch.n
         raw = take(self._raw, rows, n)
         tensor = pick(raw, layer.key)
-        new = put(
-            raw, layer.key, layer.layout.from_grid(activations.to(tensor.device, tensor.dtype, copy=True), tensor)
-        )
+        copied = activations.to(tensor.device, tensor.dtype, copy=True)  # what follows may write into it
+        new = put(raw, layer.key, layer.layout.from_grid(copied, tensor))
+        counts: Counter[str] = Counter()
+        originals: list[tuple[nn.Module, dict[str, Any]]] = []
+
+        def stub(name: str, module: nn.Module) -> None:
+            saved = {k: v for k, v in vars(module).items() if k == "forward" or k in HOOK_TABLES}
+
+            def forward(*args: Any, **kwargs: Any) -> Any:
+                at = (name, counts[name])
+                counts[name] += 1
+                if at == self._at:
+                    counts.update(self._inside[at])
+                    return new
+                if skip and at in self._skipped:
+                    counts.update(self._inside[at])
+                    value = take(self._kept[at], rows, n)
+                    return _clone(value) if at in self._written else value
+                _restore(module, saved)  # this call is a real one
+                try:
+                    return module(*args, **kwargs)
+                finally:
+                    substitute_forward(module, forward)
+
+            originals.append((module, saved))
+            substitute_forward(module, forward)
+
         with self._pool.borrow(quiet=True) as view:
-            originals: list[tuple[nn.Module, Any]] = []
-
-            def stub(name: str) -> None:
-                module = view.get_submodule(name)
-                saved = {k: v for k, v in vars(module).items() if k == "forward" or k.endswith("_hooks")}
-                originals.append((module, saved))
-                inner = module.forward
-                calls = 0
-
-                def forward(*args: Any, **kwargs: Any) -> Any:
-                    nonlocal calls
-                    at, calls = (name, calls), calls + 1
-                    if at == (layer.name, layer.count):
-                        return new
-                    if at in self._kept and skip:  # pyright: ignore[reportOperatorIssue]
-                        value = take(self._kept[at], rows, n)  # pyright: ignore[reportOptionalSubscript]
-                        return _clone(value) if at in self._written else value
-                    return inner(*args, **kwargs)
-
-                substitute_forward(module, forward)
-
-            names = {layer.name} | ({name for name, _ in self._kept} if skip else set[str]())
             try:
-                for name in sorted(names):
-                    stub(name)
+                for name in {layer.name, *(name for name, _ in self._skipped if skip)}:
+                    stub(name, view.get_submodule(name))
                 return self._score(batch.run(view), rows.tolist())
             finally:
                 for module, saved in originals:
-                    vars(module).pop("forward", None)
-                    vars(module).update(saved)
+                    _restore(module, saved)
+
+
+def _restore(module: nn.Module, saved: dict[str, Any]) -> None:
+    vars(module).pop("forward", None)
+    vars(module).update(saved)
+
+
+def _versions(value: Any) -> list[int]:
+    """Return how often each tensor was written to; inference tensors, made by the network itself, do not count it."""
+    return [0 if t.is_inference() else t._version for _, t in tensors(value)]
 
 
 def _clone(value: Any) -> Any:
