@@ -69,7 +69,7 @@ def test_the_automatic_layer_of_classifiers(name):
 def test_the_automatic_layer_of_dense_and_detection_networks_is_every_scale_of_the_backbone(name):
     torch.manual_seed(0)
     family, _, kind = name.partition(".")
-    options = {} if family == "segmentation" or kind.startswith("ssd") else {"min_size": 128, "max_size": 160}
+    options = {} if family == "segmentation" or kind.startswith("ssd") else {"min_size": 256, "max_size": 320}
     net = getattr(getattr(tv, family), kind)(weights=None, weights_backbone=None, **options)
 
     def score(output):
