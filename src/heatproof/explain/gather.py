@@ -101,15 +101,20 @@ def _read(item: Any) -> Input:
 def _ready(x: Any, model: Model, batch_size: int) -> Iterator[Gathered]:
     whole = Batch.of(x, model.net)
     first = next(t for _, t in tensors(x) if t.ndim >= 3).detach().float().cpu()
+    low, high = first.aminmax()
+    unit = bool(low >= 0) and bool(high <= 1)
     for begin in range(0, whole.n, batch_size):
         rows = torch.arange(begin, min(begin + batch_size, whole.n))
         batch = whole if len(rows) == whole.n else whole.rows(rows)
-        inputs = [_original(first[int(r)], model, f"input {int(r)}") for r in rows]
+        inputs = [_original(first[r], model, f"input {r}", unit) for r in rows.tolist()]
         yield Gathered(batch, tuple(inputs), tuple(Geometry.identity(i.size) for i in inputs), whole.n)
 
 
-def _original(tensor: Tensor, model: Model, name: str) -> Input:
-    """Return what a network-ready tensor shows: normalization undone where the model says how it was done."""
+def _original(tensor: Tensor, model: Model, name: str, unit: bool) -> Input:
+    """Return what a network-ready tensor shows: normalization undone where the model says how it was done.
+
+    Without that, one or three channels are a picture if the batch lies in 0..1 (`unit`).
+    """
     data = tensor
     picture = False
     prep = model.preprocess
@@ -119,7 +124,7 @@ def _original(tensor: Tensor, model: Model, name: str) -> Input:
         picture = data.ndim == 3 and len(data) in (1, 3)
         data = data.clamp(0, 1) if picture else data
     elif data.ndim == 3 and len(data) in (1, 3):
-        picture = bool((data >= 0).all() and (data <= 1).all())
+        picture = unit
     axes = tuple(Axis(n, "px") for n in _AXES[data.ndim - 1])
     channels: Sequence[str] = (
         ("red", "green", "blue") if picture and len(data) == 3 else [f"channel {i}" for i in range(len(data))]
