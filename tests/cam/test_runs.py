@@ -73,7 +73,7 @@ def test_the_batch_size_changes_nothing_and_is_kept(name, axes):
     for size in (1, 4, 7):
         capture, sizes = watched(model.capture(), name)
         torch.testing.assert_close(explain(name, capture, batch_size=size), whole, rtol=1e-12, atol=1e-12)
-        assert max(sizes) == size
+        assert max(sizes) == (min(size, 6) if name == "ablationcam" else size)  # which keeps inputs apart
         assert sum(sizes) == 3 * 6
 
 

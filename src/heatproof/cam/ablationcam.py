@@ -15,7 +15,7 @@ same evidence, neither seems to matter. Cost: one run of what follows the layer 
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from heatproof.cam._parts import parts, weighted
@@ -58,9 +58,10 @@ def cam(capture: Capture, *, ratio: float = 1.0, batch_size: int = 64) -> Float[
     inputs, channels = (chosen.any(1) & present).nonzero(as_tuple=True)
 
     def ablate(rows: slice) -> Float[Tensor, "b t"]:
-        changed = capture.activations.detach()[inputs[rows]]
-        changed[torch.arange(len(changed), device=changed.device), channels[rows]] = 0
-        return capture.replay(changed, inputs[rows])
+        # one input at a time: a replay whose rows are all the same input copies nothing of it
+        owners, counts = inputs[rows].unique_consecutive(return_counts=True)
+        parts = channels[rows].split(counts.tolist())
+        return torch.cat([_without(capture, int(i), part) for i, part in zip(owners, parts, strict=True)])
 
     without = in_batches(capture, len(inputs), batch_size, ablate)
     drops = torch.zeros(chosen.shape, dtype=without.dtype, device=without.device)
@@ -68,6 +69,14 @@ def cam(capture: Capture, *, ratio: float = 1.0, batch_size: int = 64) -> Float[
     largest = activations.flatten(1).abs().amax(1)[:, None, None]
     weights = drops.where(chosen, 0).to(activations.dtype) / largest.where(largest > 0, 1)
     return weighted(weights, activations)
+
+
+def _without(capture: Capture, i: int, channels: Int[Tensor, " m"]) -> Float[Tensor, "m t"]:
+    """Return the scores of input i with each of the channels set to zero on its own."""
+    activations = capture.activations.detach()[i]
+    changed = activations.repeat(len(channels), *(1,) * activations.ndim)
+    changed[torch.arange(len(channels), device=changed.device), channels] = 0
+    return capture.replay(changed, torch.full_like(channels, i))
 
 
 def _chosen(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from heatproof.capture.batch import Batch
 from heatproof.errors import HeatproofWarning
 from heatproof.models.layers import TargetLayer
-from heatproof.models.outputs import agree, map_tensors, pick, put, take, tensors
+from heatproof.models.outputs import agree, lend, map_tensors, pick, put, take, tensors
 from heatproof.models.pool import ViewPool
 from heatproof.models.trace import Call, Trace
 from heatproof.models.view import HOOK_TABLES, substitute_forward
@@ -52,6 +52,8 @@ class Replay:
         self._kept: dict[At, Any] = {}
         self._written: set[At] = set()
         self._raw: Any = None
+        self._writes_input = True
+        self._lends = False
         self._trusted: bool | None = None
         self._lock = threading.Lock()
 
@@ -59,9 +61,9 @@ class Replay:
         """Return the scores (m, t) when the layer puts out `activations` (m, k, *grid) for the inputs `rows` (m,)."""
         with torch.inference_mode(False), torch.no_grad(), self._lock:
             if self._trusted is None:
-                self._record()
-                if self._written:
-                    self._record()  # again, with copies of what later code writes into
+                # copied at once where something is known to write in place; again, where it turns out to
+                if self._record(self._skipped if self._writes_in_place() else frozenset()):
+                    self._record(frozenset(self._written))
                 self._trusted = self._agrees()
                 if not self._trusted:
                     warnings.warn(
@@ -73,14 +75,17 @@ class Replay:
         with torch.inference_mode(False), torch.no_grad():
             return self._run(activations, rows, skip=self._trusted)
 
-    def _record(self) -> None:
-        """Keep what every skippable call returns, and note where something later writes into it."""
+    def _writes_in_place(self) -> bool:
+        with self._pool.borrow(quiet=True) as view:
+            return any(getattr(module, "inplace", False) for module in view.modules())
+
+    def _record(self, copied: frozenset[At]) -> bool:
+        """Keep what every skippable call returns, and say whether later code writes into what is not `copied`."""
         live: dict[At, Any] = {}
         versions: dict[At, list[int]] = {}
         before: dict[At, dict[At, list[int]]] = {}
         counts: Counter[str] = Counter()
         handles: list[Any] = []
-        copied = frozenset(self._written)
         self._kept = {}
 
         def keep(at: At) -> None:
@@ -117,26 +122,43 @@ class Replay:
                 for handle in handles:
                     handle.remove()
         self._written |= {at for at, then in versions.items() if then != _versions(live[at])}
+        for at in copied - self._written:
+            self._kept[at] = live[at]  # the copy was not needed
+        return bool(self._written - copied)
 
     def _agrees(self) -> bool:
         """Compare a replay with the full pass: other values, and rows in another order with one of them twice."""
         n = self._batch.n
-        rows = torch.tensor([*reversed(range(n)), 0])
+        rows = torch.tensor([*reversed(range(n))])
         raw = take(pick(self._raw, self._layer.key), rows, n)
         changed = self._layer.layout.to_grid(raw) * 0.75
         full = self._run(changed, rows, skip=False)
-        try:
-            replayed = self._run(changed, rows, skip=True)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:  # noqa: BLE001  code between the modules refused what was put in its way: the full pass decides
+
+        def same(which: list[int]) -> bool:
+            try:
+                replayed = self._run(changed[which], rows[which], skip=True)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:  # noqa: BLE001  code between the modules refused what was put in its way: the full pass decides
+                return False
+            return agree(replayed, full[which], raw.dtype)
+
+        if not same([*range(n), n - 1]):
             return False
-        return agree(replayed, full, raw.dtype)
+        # One row again and again need not be copied, unless some code insists on tensors that lie densely in memory.
+        self._lends = True
+        self._lends = same([n - 1, n - 1])
+        return True
 
     def _run(self, activations: Tensor, rows: Tensor, *, skip: bool) -> Tensor:
-        batch = self._batch.rows(rows)
         layer, n = self._layer, self._batch.n
-        raw = take(self._raw, rows, n)
+        get = lend if self._lends else take
+        batch = self._batch.rows(rows, get)
+        if self._writes_input or not skip:
+            batch = batch.copy()
+        begun = _versions((batch.args, batch.kwargs))
+        copies: dict[At, Any] = {}
+        raw = (get if isinstance(self._raw, Tensor) else take)(self._raw, rows, n)
         tensor = pick(raw, layer.key)
         copied = activations.to(tensor.device, tensor.dtype, copy=True)  # what follows may write into it
         new = put(raw, layer.key, layer.layout.from_grid(copied, tensor))
@@ -154,8 +176,12 @@ class Replay:
                     return new
                 if skip and at in self._skipped:
                     counts.update(self._inside[at])
-                    value = take(self._kept[at], rows, n)
-                    return _clone(value) if at in self._written else value
+                    value = get(self._kept[at], rows, n)
+                    if at in self._written:
+                        value = _clone(value)
+                        if self._trusted is None:
+                            copies[at] = value
+                    return value
                 _restore(module, saved)  # this call is a real one
                 try:
                     return module(*args, **kwargs)
@@ -169,10 +195,14 @@ class Replay:
             try:
                 for name in {layer.name, *(name for name, _ in self._skipped if skip)}:
                     stub(name, view.get_submodule(name))
-                return self._score(batch.run(view), rows.tolist())
+                scores = self._score(view(*batch.args, **batch.kwargs), rows.tolist())
             finally:
                 for module, saved in originals:
                     _restore(module, saved)
+        if skip and self._trusted is None:  # a trial: what was not written to is not copied from here on
+            self._writes_input = _versions((batch.args, batch.kwargs)) != begun
+            self._written = {at for at, value in copies.items() if any(_versions(value))}
+        return scores
 
 
 def _restore(module: nn.Module, saved: dict[str, Any]) -> None:

@@ -88,6 +88,17 @@ def take(value: Any, rows: Tensor, n: int) -> Any:
     return _with(value, parts) if parts else value
 
 
+def lend(value: Any, rows: Tensor, n: int) -> Any:
+    """Return what `take` does; where all rows are the same one, as views of it that nobody may write to."""
+    first = int(rows[0])
+    if _one_each(value, n) or not bool((rows == first).all()):
+        return take(value, rows, n)
+    if isinstance(value, Tensor):
+        return value[first].expand(len(rows), *value.shape[1:]) if value.ndim and value.shape[0] == n else value
+    parts = {name: lend(part, rows, n) for name, part in _children(value).items()}
+    return _with(value, parts) if parts else value
+
+
 def of_one(value: Any, index: int, n: int) -> Any:
     """Return the model's output for one input of a batch of n, without the batch axis."""
     if _one_each(value, n):
