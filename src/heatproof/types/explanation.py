@@ -101,17 +101,27 @@ class Explanation:
         mode = _LINEAR[len(self.input_size)]
         return F.interpolate(self.maps.clamp(min=0), size=self.input_size, mode=mode, align_corners=False)
 
-    def overlay(self, index: int = 0, target: int = 0, *, signed: bool = False) -> "Image":
+    def overlay(
+        self,
+        index: int = 0,
+        target: int = 0,
+        *,
+        signed: bool = False,
+        frame: bool = True,
+        vmax: float | None = None,
+    ) -> "Image":
         """Draw the map over its input, at the input's original size, with color bar and caption.
 
         Args:
             index: which input.
             target: which of its targets.
             signed: show evidence for and against in a diverging color map.
+            frame: add color bar and caption around the picture; without them it has exactly the input's size.
+            vmax: end of the color scale in the units of y, to compare several maps; None is the map's own maximum.
         """
         from heatproof.report.overlay import overlay  # a door to the report layer, see docs/decisions/explanation.md
 
-        return overlay(self, index, target, signed=signed)
+        return overlay(self, index, target, signed=signed, frame=frame, vmax=vmax)
 
     def save(self, folder: str | Path) -> Path:
         """Write overlays, `map.npz` (float32) and, last, `manifest.json` into `folder`; return the folder."""
