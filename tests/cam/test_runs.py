@@ -96,6 +96,18 @@ def test_a_batch_that_does_not_fit_is_halved(name, error):
     assert sizes == [2] * 9  # 16 and 8 and 4 do not fit; nothing is tried again that did not
 
 
+def test_scorecam_works_on_a_network_that_insists_on_the_usual_layout():
+    model = toy(2, "dense", dtype=torch.float64)
+
+    def picky(x):
+        assert x.is_floating_point()
+        return model.trunk(x.view(len(x), -1).view(x.shape))  # no view of what lies channels last
+
+    capture, sizes = watched(replace(model, trunk=picky).capture(), "scorecam")
+    torch.testing.assert_close(explain("scorecam", capture), explain("scorecam", model.capture()))
+    assert sizes == [8, 8, 8, 2]  # the first was tried in both layouts
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_memory_that_one_row_exceeds_is_an_error(name):
     capture, _ = watched(toy(2).capture(), name, limit=0, error=torch.OutOfMemoryError("out of memory"))

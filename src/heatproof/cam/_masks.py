@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from heatproof.cam._runs import in_batches
+from heatproof.cam._runs import in_batches, out_of_memory
 from heatproof.errors import MethodError
 from heatproof.types import Capture
 
@@ -21,7 +21,11 @@ def usable_channels(activations: Float[Tensor, "n k *grid"]) -> Bool[Tensor, "n 
 
 
 def masked_scores(
-    capture: Capture, activations: Float[Tensor, "n k *grid"], usable: Bool[Tensor, "n k"], batch_size: int, name: str
+    capture: Capture,
+    activations: Float[Tensor, "n k *grid"],
+    usable: Bool[Tensor, "n k"],
+    batch_size: int | None,
+    name: str,
 ) -> Float[Tensor, "n t k"]:
     """Return the score of the input times each usable channel's map, upsampled, then normalized to 0..1; else 0.
 
@@ -29,7 +33,7 @@ def masked_scores(
         capture: of which inputs and rescore are used.
         activations: the maps.
         usable: which of them to try.
-        batch_size: most masked inputs in one run; halved where memory runs out.
+        batch_size: most masked inputs in one run; halved where memory runs out. None chooses.
         name: what the method is called, for its errors.
 
     Raises:
@@ -48,13 +52,26 @@ def masked_scores(
             f"that has the spatial size {tuple(spatial)}; use a layer whose grid has the input's axes, or ablationcam."
         )
     inputs, channels = usable.nonzero(as_tuple=True)
+    on_cpu = given.device.type == "cpu"
+    # on a CPU, larger batches leave its caches, and convolutions of pictures run faster with the channels last
+    batch_size = (8 if on_cpu else 64) if batch_size is None else batch_size
+    channels_last = on_cpu and given.ndim == 4
 
     def score(rows: slice) -> Float[Tensor, "b t"]:
+        nonlocal channels_last
         maps = activations[inputs[rows], channels[rows]].unsqueeze(1)
         maps = F.interpolate(maps, size=spatial, mode=_LINEAR[len(grid)], align_corners=False)
         low, high = maps.flatten(1).aminmax(dim=1)
         maps = maps.sub_(_over(low, maps)).div_(_over((high - low).where(high > low, 1), maps))
-        return capture.rescore(maps.to(given.dtype) * given.detach()[inputs[rows]], inputs[rows])
+        masked = maps.to(given.dtype) * given.detach()[inputs[rows]]
+        if channels_last:
+            try:
+                return capture.rescore(masked.contiguous(memory_format=torch.channels_last), inputs[rows])
+            except RuntimeError as error:
+                if out_of_memory(error):
+                    raise
+                channels_last = False  # the network takes views that need the usual layout; or it fails again below
+        return capture.rescore(masked, inputs[rows])
 
     found = in_batches(capture, len(inputs), batch_size, score)
     scores = torch.zeros(usable.shape[0], found.shape[1], usable.shape[1], dtype=found.dtype, device=found.device)

@@ -36,13 +36,13 @@ def in_batches(
             done = rows.stop
         except (MemoryError, RuntimeError) as error:
             size = rows.stop - rows.start
-            if size == 1 or not _out_of_memory(error):
+            if size == 1 or not out_of_memory(error):
                 raise
             batch_size = size // 2
     return scores
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """Say whether memory ran out; torch has a class of its own for this on some devices only."""
     told = str(error)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (

@@ -44,12 +44,13 @@ BIBTEX = """
 """
 
 
-def cam(capture: Capture, *, batch_size: int = 32) -> Float[Tensor, "n t *grid"]:
+def cam(capture: Capture, *, batch_size: int | None = None) -> Float[Tensor, "n t *grid"]:
     """Return sum_k w_k A^k with weights that sum to 1 over the channels, in the units of A.
 
     Args:
         capture: of which activations, inputs and rescore are used.
-        batch_size: most masked inputs in one run; halved where memory runs out. The map does not depend on it.
+        batch_size: most masked inputs in one run; halved where memory runs out. The map does not depend on it. None is
+            8 on a CPU, where that is fastest, and 64 elsewhere.
 
     Raises:
         MethodError: the network takes no single tensor, or one whose spatial axes are not the layer's; or `batch_size`
