@@ -14,7 +14,7 @@ from heatproof.cli import main
 from heatproof.types import Capture
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-STEM = "gradcam_elementwise"
+STEM = "gradcam_positive"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def plugin(tmp_path, monkeypatch):
 
 
 def test_it_is_found_under_every_spelling(plugin):
-    assert method("GradCAMElementWise") is method("element-wise grad-cam") is plugin
+    assert method("GradCAMPositive") is method("positive grad-cam") is plugin
     assert plugin.tier == "experimental"
 
 
@@ -43,10 +43,10 @@ def test_it_is_listed_and_documented(plugin, capsys):
         with pytest.raises(SystemExit) as stop:
             main(words)
         assert stop.value.code == 0
-        assert "Element-wise Grad-CAM" in capsys.readouterr().out
+        assert "Positive Grad-CAM" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["methods", STEM, "--bibtex"])
-    assert capsys.readouterr().out.startswith("@misc{gildenblat2021gradcam,")
+    assert capsys.readouterr().out.startswith("@misc{you2026positive,")
 
 
 def test_it_keeps_the_contract(plugin):
@@ -62,5 +62,5 @@ def test_it_computes_what_it_says(plugin):
         replay=lambda activations, rows: torch.zeros(len(rows), 1),
         rescore=lambda inputs, rows: torch.zeros(len(rows), 1),
     )
-    # 1*1 + 3*0.5 = 2.5;  -2 is dropped, 4*2 = 8
-    assert plugin.function(capture).tolist() == [[[2.5, 8.0]]]
+    # the mean of 1 and 0 is 0.5, of 0.5 and 2 is 1.25: 0.5 (1 2) + 1.25 (3 4)
+    assert plugin.function(capture).tolist() == [[[4.25, 6.0]]]

@@ -35,6 +35,8 @@ def test_methods_of_the_folder():
         ("AblationCAM", "ablationcam"),
         ("ScoreCAM", "scorecam"),
         ("RandomCAM", "random_cam"),
+        ("KPCA_CAM", "kpcacam"),
+        ("GradCAMElementWise", "gradcam_elementwise"),
     ],
 )
 def test_spellings_of_the_peers(spelling, name):
@@ -48,7 +50,7 @@ def test_unknown_method_names_the_nearest():
 
 def test_unlike_anything_lists_all():
     with pytest.raises(
-        MethodError, match=r"no CAM method '§'; choose one of ablationcam, cam, .*gradcam, gradcam_plusplus"
+        MethodError, match=r"no CAM method '§'; choose one of ablationcam, cam, .*gradcam, .*gradcam_plusplus"
     ):
         method("§")
 

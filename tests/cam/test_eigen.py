@@ -1,7 +1,7 @@
 """Eigen-CAM and Eigen-Grad-CAM on paper, and the sign that a singular vector lacks."""
 
 from dataclasses import replace
-from math import sqrt
+from math import sqrt, tanh
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from tests.cam.paper import network
 from tests.contract.captures import toy
 
 from heatproof.cam import methods
+from heatproof.errors import MethodError
 from heatproof.types import Capture
 
 METHODS = methods()
@@ -55,6 +56,39 @@ def test_eigengradcam_on_paper():
     products = torch.tensor([[1.0, 0, -3, 0], [0.5, 0, 0, 1]])
     expected = (leading @ products / leading.norm()).view(2, 2)
     torch.testing.assert_close(explain("eigengradcam", network("dense").capture())[0, 0], expected)
+
+
+def test_kpcacam_on_paper():
+    # two positions, 3 and 1 in one channel: centered 1 and -1, gamma 1, so that K = [tanh 2, 0; 0, tanh 2]; centered in
+    # feature space it is tanh 2 / 2 [1 -1; -1 1], with eigenvalue tanh 2 and eigenvector (1 -1) / sqrt 2; the first
+    # position has the larger energy
+    base = toy(1, "pooled", n=1, t=1).capture()
+    capture = replace(base, activations=torch.tensor([[[3.0, 1.0]]]), gradients=torch.ones(1, 1, 1, 2))
+    expected = torch.tensor([1.0, -1.0]) * sqrt(tanh(2) / 2)
+    torch.testing.assert_close(explain("kpcacam", capture)[0, 0], expected)
+
+
+def test_kpcacam_is_blank_where_every_position_is_alike():
+    base = toy(1, "pooled", n=1, t=1).capture()
+    alike = torch.tensor([0.1, 0.7, 0.3]).view(1, 3, 1).expand(1, 3, 9)
+    capture = replace(base, activations=alike, gradients=torch.ones(1, 1, 3, 9))
+    assert (explain("kpcacam", capture) == 0).all()
+
+
+def test_kpcacam_refuses_a_grid_whose_square_is_too_large():
+    base = toy(2, "pooled", n=1, t=1).capture()
+    capture = replace(base, activations=torch.ones(1, 1, 80, 80), gradients=torch.ones(1, 1, 1, 80, 80))
+    with pytest.raises(MethodError, match=r"grid \(80, 80\) of layer 'trunk' has 6400 of them, more than 4096"):
+        explain("kpcacam", capture)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_kpcacam_shows_a_planted_blob(axes):
+    maps = explain("kpcacam", planted(1.0, axes))
+    blob = maps[(..., *(slice(0, 2),) * axes)].clone()
+    maps[(..., *(slice(0, 2),) * axes)] = -1
+    assert (blob > 0).all()
+    assert (maps < 0).all()
 
 
 @pytest.mark.parametrize("centered", [False, True])
@@ -116,7 +150,7 @@ def test_both_ways_through_the_decomposition_agree_with_numpy(shape):
         np.testing.assert_allclose(np.abs(found[0].numpy()), np.abs(expected), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["eigencam", "eigengradcam"])
+@pytest.mark.parametrize("name", ["eigencam", "eigengradcam", "kpcacam"])
 def test_what_is_not_finite_stays_so_and_spoils_no_other_input(name):
     capture = toy(2, "pooled", dtype=torch.float64).capture()
     activations = capture.activations.clone()

@@ -30,6 +30,8 @@ def test_the_network_is_the_one_on_paper():
         ("hirescam", [[3 / 2, 0], [-3, 1]]),
         # the same without the negative gradient
         ("layercam", [[3 / 2, 0], [0, 1]]),
+        # the same without the negative products
+        ("gradcam_elementwise", [[3 / 2, 0], [0, 1]]),
         # <g^1, A^1> / sum A^1 = -2 / 6, <g^2, A^2> / sum A^2 = 1.5 / 3: -A^1 / 3 + A^2 / 2; sums to -0.5
         ("xgradcam", [[1 / 6, -2 / 3], [-1, 1]]),
         # sum A^1 = 6: 1/(2+6) + 2/(2+12) = 15/56;  sum A^2 = 3: 2 * 0.5/(2+1.5) + 1/(2+3) = 17/35
@@ -48,6 +50,19 @@ def test_pooled_head_on_paper(name, factor):
     # 3 A^1 - 2 A^2, whose mean is y - 5 = 3; methods that use the gradient per position see a quarter of the weights
     expected = factor * torch.tensor([[1.0, 6.0], [9.0, -4.0]])
     torch.testing.assert_close(explain(name, network("pooled")), expected)
+
+
+def test_elementwise_gradcam_counts_what_layercam_does_not():
+    # products of one channel: -1 * -2 = 2 counts here only, 3 * -1 in neither, 2 * 1 in both, -2 * 3 is dropped here
+    # and counts against there
+    base = network("dense").capture()
+    capture = replace(
+        base,
+        activations=torch.tensor([[[[-1.0, 3.0], [2.0, -2.0]]]]),
+        gradients=torch.tensor([[[[[-2.0, -1.0], [1.0, 3.0]]]]]),
+    )
+    assert methods()["gradcam_elementwise"].function(capture).tolist() == [[[[2, 0], [2, 0]]]]
+    assert methods()["layercam"].function(capture).tolist() == [[[[0, 0], [2, -6]]]]
 
 
 def test_cam_refuses_a_head_that_weighs_positions():
