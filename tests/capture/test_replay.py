@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.odd_models import UsesTwice, make, pictures
+from tests.odd_models import Residual, UsesTwice, make, pictures
 from torch import Tensor, nn
 
 import heatproof as hp
@@ -42,25 +42,6 @@ def slow_replay(net: nn.Module, x: Tensor, layer: str, activations: Tensor, rows
         out = net(x[rows])
     handle.remove()
     return torch.stack([out[i, TARGETS[r]] for i, r in enumerate(rows)])
-
-
-class Residual(nn.Module):
-    """In-place ReLUs and in-place additions: what a call returned is written over later."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.act = nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(inplace=True)
-        self.one, self.two = nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
-        self.drop, self.fc = nn.Dropout(0.5), nn.Linear(6, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        stem = self.stem(x)
-        x = self.one(self.act(stem))
-        x += stem
-        x = self.act(x)
-        y = self.two(self.drop(x))
-        y += x
-        return self.fc(self.act(y).mean((2, 3)).mul_(1.5))
 
 
 class Inner(nn.Module):

@@ -153,8 +153,10 @@ CHANGES = {
     "buffer filled in": lambda net: setattr(net, "empty", torch.full((4,), 9.0)),
     "parameter in place": lambda net: net.fc.weight.data.mul_(2),
     "parameter replaced": lambda net: setattr(net.fc, "weight", nn.Parameter(torch.ones(4, 5))),
-    "double precision": lambda net: net.double(),
-    "half precision": lambda net: net.bfloat16(),
+    "double precision": lambda net: [m.double() for m in (net, *net.held)],
+    "half precision": lambda net: [m.bfloat16() for m in (net, *net.held)],
+    "module in a list": lambda net: setattr(net.held[0], "stride", (2, 2)),
+    "buffer of a module in a list": lambda net: net.held[1].running_mean.add_(1),
     "stride": lambda net: setattr(net.conv2, "stride", (1, 1)),
 }
 
@@ -166,6 +168,12 @@ class Changeable(Small):
         self.plain = torch.ones(4)
         self.register_buffer("shift", torch.zeros(4))
         self.register_buffer("empty", None)
+        self.held = [nn.Conv2d(5, 4, 1), nn.BatchNorm2d(4).eval()]
+
+    def features(self, x: Tensor) -> Tensor:
+        a = super().features(x)
+        self_made = self.held[1](self.held[0](a))
+        return a + self_made.amax((1, 2, 3), keepdim=True)
 
     def forward(self, x: Tensor) -> Tensor:
         extra = self.shift + self._buffers.get("late", 0) + (0 if self.empty is None else self.empty)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,9 @@ Resolver = Callable[[Any, int], tuple[tuple[Target, ...], ...]]
 
 LayerSpec = str | nn.Module | Sequence[str | nn.Module] | None
 
-_ATTEMPTS = 5
+_WRITTEN = "modified by an inplace operation"
+"""What autograd says when a tensor that a gradient needs was written over."""
+_T = TypeVar("_T")
 _TRIED = 8
 """Inputs looked at, where the first has no gradient anywhere, before the layer is chosen without one."""
 
@@ -83,14 +85,13 @@ class Engine:
 
         for n in sorted({1, min(batch.n, _TRIED)}):
             several = _first(batch, n)
-            with self.pool.borrow(quiet=True) as view:
-                layers = choose_layers(view, several, record, score)
+            layers = self._backward(lambda view, one=several: choose_layers(view, one, record, score), quiet=True)
             if layers is not None:
                 self._remember(self._choices, key, layers)
                 return layers
         several = _first(batch, 1)
-        with self.pool.borrow(quiet=True) as view:
-            return connected_layers(view, several, record, score)  # not remembered: the next input may tell more
+        # Not remembered: the next input may tell more.
+        return self._backward(lambda view: connected_layers(view, several, record, score), quiet=True)
 
     def alternatives(self, batch: Batch) -> list[TargetLayer]:
         """Return every layer with a grid, the last one first."""
@@ -107,7 +108,11 @@ class Engine:
             targets = resolve(output, batch.n)
             return evaluate(targets, output)
 
-        output, scores, raws, grads = self._differentiate(batch, layers, score)
+        output, scores, raws, found = self._backward(
+            lambda view: differentiate(view, batch, layers, score, one_by_one=self.pool.hooked)
+        )
+        t = scores.shape[1]
+        grads = [torch.zeros_like(r).expand(t, *r.shape) if g is None else g for g, r in zip(found, raws, strict=True)]
         if self.pool.hooked and not self.pool.hooks_matter:
             self._judge_hooks(batch, output)
         return (
@@ -119,30 +124,28 @@ class Engine:
             output,
         )
 
-    def _differentiate(
-        self, batch: Batch, layers: Sequence[TargetLayer], score: Callable[[Any], Tensor]
-    ) -> tuple[Any, Tensor, list[Tensor], list[Tensor]]:
-        """Return output, scores, the layers' raw outputs and the gradients with respect to these."""
-        error: RuntimeError | None = None
-        for _ in range(_ATTEMPTS):
-            try:
-                with self.pool.borrow() as view:
-                    output, scores, raws, found = differentiate(view, batch, layers, score, one_by_one=self.pool.hooked)
-                    t = scores.shape[1]
-                    grads = [
-                        torch.zeros_like(r).expand(t, *r.shape) if g is None else g
-                        for g, r in zip(found, raws, strict=True)
-                    ]
-                    return output, scores, raws, grads
-            except RuntimeError as raised:
-                if "modified by an inplace operation" not in str(raised):
-                    raise
-                error = raised  # another thread's optimizer may have stepped between our forward and backward
-        names = ", ".join(layer.title for layer in layers)
-        raise ExplainError(
-            f"No gradient can be computed back to {names}: the network (or a thread that trains it meanwhile) "
-            "writes in place over what the gradient needs; choose a later layer, or explain a copy of the network."
-        ) from error
+    def _backward(self, run: Callable[[nn.Module], _T], *, quiet: bool = False) -> _T:
+        """Return what `run`, which differentiates, makes of a view.
+
+        Another thread's optimizer may step between our forward and our backward, over parameters that both share;
+        then it runs again with parameters of its own.
+        """
+        try:
+            with self.pool.borrow(quiet=quiet) as view:
+                return run(view)
+        except RuntimeError as error:
+            if _WRITTEN not in str(error):
+                raise
+        try:
+            with self.pool.borrow(quiet=quiet, own_parameters=True) as view:
+                return run(view)
+        except RuntimeError as error:
+            if _WRITTEN not in str(error):
+                raise
+            raise ExplainError(
+                "No gradient can be computed: the network writes in place over what the gradient needs; choose a later "
+                "layer, or let its forward make new tensors there."
+            ) from error
 
     def scores(self, batch: Batch, targets: Sequence[Sequence[Target]]) -> Tensor:
         """Return y (n, t) for the batch, without gradients."""

@@ -157,6 +157,7 @@ def _random_weights_map(
             f"{explainer.model.name} reaches its own layers by a global name, so that no copy of it can be given "
             "random weights; let its forward use self, or leave the quick checks out."
         )
-    net = randomized(explainer.model.net, seed, recalibrate=gathered.batch.run)
+    keep = explainer.engine.pool.hooks_matter  # a hook that only watches is not to see random activations
+    net = randomized(explainer.model.net, seed, recalibrate=gathered.batch.run, keep_hooks=keep)
     twin = Explainer(replace(explainer.model, net=net), layer=layers, method=explainer.cam)
     return twin.capture_and_map(gathered, lambda output, n: targets[:n]).maps

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from heatproof.models.closures import uses_globals
-from heatproof.models.view import HOOK_TABLES, all_modules, make_view, unwrap
+from heatproof.models.view import HOOK_TABLES, all_modules, paired_view, unwrap, user_hooks
 from heatproof.models.watch import Watch
 
 _Buffers = dict[str, Tensor | None]
@@ -66,36 +66,39 @@ class ViewPool:
     def _look(self) -> int:
         with self._lock:
             if self._watch is None or self._watch.changed():
-                self._watch = Watch(self.net.modules())
+                self._watch = Watch(all_modules(self.net))
                 self._version += 1
                 self._idle.clear()
                 self.viewable = not uses_globals(list(all_modules(self.net)))
-                self.hooked = bool(_hooked(self.net))
+                self.hooked = bool(user_hooks(self.net))
                 self.hooks_matter = False
             return self._version
 
     @contextmanager
-    def borrow(self, *, quiet: bool = False) -> Generator[nn.Module]:
+    def borrow(self, *, quiet: bool = False, own_parameters: bool = False) -> Generator[nn.Module]:
         """Lend a view in eval mode to one caller at a time.
 
         Args:
             quiet: leave out the user's hooks, unless they matter: for all runs but the one that is explained.
+            own_parameters: give the view copies of the parameters, which no optimizer steps on meanwhile.
         """
         version = self.structure()
         if not self.viewable:
-            with self._borrow_original() as net, _quiet(_hooked(net) if quiet and not self.hooks_matter else []):
+            with self._borrow_original() as net, _quiet(user_hooks(net) if quiet and not self.hooks_matter else []):
                 yield net
             return
         with self._lock:
-            view = self._idle.pop() if self._idle else None
+            view = self._idle.pop() if self._idle and not own_parameters else None
         if view is None:
             view = _View(self.net)
         else:
             view.refresh()
+        if own_parameters:
+            view.copy_parameters()
         with _quiet(view.hooked if quiet and not self.hooks_matter else []):
             yield view.net
         # Reached only when nothing was raised: a view that an error left in an unknown state is not used again.
-        if not view.watch.changed():
+        if not own_parameters and not view.watch.changed():
             with self._lock:
                 if version == self._version:
                     self._idle.append(view)
@@ -130,14 +133,14 @@ class _View:
     """One view with what is needed to keep it up to date."""
 
     def __init__(self, net: nn.Module) -> None:
-        self.net = make_view(net)
-        theirs = {name: vars(m)["_buffers"] for name, m in net.named_modules(remove_duplicate=False)}
-        own = {name: vars(m)["_buffers"] for name, m in self.net.named_modules(remove_duplicate=False)}
-        self._tables: list[tuple[_Buffers, _Buffers]] = [(own[name], theirs[name]) for name in own if name in theirs]
+        self.net, pairs = paired_view(net)
+        self._tables: list[tuple[_Buffers, _Buffers]] = [
+            (vars(mine)["_buffers"], vars(theirs)["_buffers"]) for mine, theirs in pairs
+        ]
         self._seen: list[Tensor | None] = []
         self._copies: dict[tuple[Any, ...], tuple[list[Tensor], list[Tensor]]] = {}
-        self.hooked = _hooked(self.net)
-        self.watch = Watch([m for m in self.net.modules() if _may_write(m)])
+        self.hooked = user_hooks(self.net)
+        self.watch = Watch([mine for mine, _ in pairs if _may_write(mine)])
 
     def refresh(self) -> None:
         """Copy the network's buffers into the view's."""
@@ -147,6 +150,18 @@ class _View:
                 self._match()
             for own, theirs in self._copies.values():
                 torch._foreach_copy_(own, theirs)  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]  torch's own optimizers use it: one launch, not 159
+
+    def copy_parameters(self) -> None:
+        """Replace the shared parameters by copies."""
+        copies: dict[int, nn.Parameter] = {}
+        with torch.inference_mode(False), torch.no_grad():
+            for module in all_modules(self.net):
+                own: dict[str, nn.Parameter | None] = vars(module)["_parameters"]
+                for name, shared in own.items():
+                    if shared is not None:
+                        if id(shared) not in copies:  # tied weights stay tied
+                            copies[id(shared)] = nn.Parameter(shared.detach().clone(), shared.requires_grad)
+                        own[name] = copies[id(shared)]
 
     def _match(self) -> None:
         """Pair each buffer with the network's; give the view new ones where the old do not fit."""
@@ -182,21 +197,6 @@ def _put_back(live: dict[str, Any], saved: dict[str, Any]) -> None:
     for name, value in saved.items():
         if name not in live or live[name] is not value:
             live[name] = value
-
-
-def _hooked(net: nn.Module) -> list[tuple[nn.Module, str, dict[int, Any]]]:
-    """Return every hook table of `net` that holds hooks of the user: its module, its name, and what else it holds.
-
-    What torch sets up itself (weight_norm, spectral_norm, pruning) is part of the network.
-    """
-    found: list[tuple[nn.Module, str, dict[int, Any]]] = []
-    for module in net.modules():
-        for name in HOOK_TABLES:
-            if table := vars(module).get(name):
-                kept = {k: h for k, h in table.items() if type(h).__module__.startswith("torch.nn.utils.")}
-                if len(kept) < len(table):
-                    found.append((module, name, kept))
-    return found
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The same network with random weights: everything that was learned is drawn anew."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from math import prod, sqrt
 from typing import Any
@@ -8,10 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase  # pyright: ignore[reportPrivateUsage]  the one base of all that keep running statistics
 
-from heatproof.models.view import make_view
+from heatproof.models.view import all_modules, make_view, user_hooks
 
 
-def randomized(net: nn.Module, seed: int, recalibrate: Callable[[nn.Module], Any] | None = None) -> nn.Module:
+def randomized(
+    net: nn.Module,
+    seed: int,
+    recalibrate: Callable[[nn.Module], Any] | None = None,
+    *,
+    keep_hooks: bool = True,
+) -> nn.Module:
     """Return a copy of `net` in eval mode with every parameter drawn anew; `net` is not changed.
 
     Weights with an input fan are drawn from N(0, 2 / fan_in) (He et al. 2015, eq. 10), biases are zero, the scales of
@@ -22,12 +29,16 @@ def randomized(net: nn.Module, seed: int, recalibrate: Callable[[nn.Module], Any
         seed: of the draw.
         recalibrate: runs the copy on data; the running statistics of normalization layers are then taken from that
             run. None resets them to mean 0 and variance 1.
+        keep_hooks: run the user's hooks on the copy, too; for hooks that change what the network computes.
     """
     twin = make_view(net)
+    if not keep_hooks:
+        for module, table, kept in user_hooks(twin):
+            vars(module)[table] = OrderedDict(kept)
     generator = torch.Generator().manual_seed(seed)
     memo: dict[int, nn.Parameter] = {}
     with torch.inference_mode(False), torch.no_grad():
-        for module in twin.modules():
+        for module in all_modules(twin):
             own = vars(module)["_parameters"]
             for name, parameter in own.items():
                 if parameter is None or not (parameter.is_floating_point() or parameter.is_complex()):
@@ -56,19 +67,28 @@ def _draw(module: nn.Module, name: str, parameter: Tensor, generator: torch.Gene
 
 
 def _reset_statistics(twin: nn.Module) -> None:
-    for module in twin.modules():
+    for module in all_modules(twin):
         if isinstance(module, _NormBase):
             module.reset_running_stats()
 
 
 def _recalibrate(twin: nn.Module, run: Callable[[nn.Module], Any]) -> None:
     """Take the running statistics of normalization layers from one run, layer after layer within it."""
-    layers = [m for m in twin.modules() if isinstance(m, _NormBase) and m.track_running_stats]
-    momenta = [m.momentum for m in layers]
+    layers = [m for m in all_modules(twin) if isinstance(m, _NormBase) and m.track_running_stats]
+    before = [(m.training, m.momentum) for m in layers]
+
+    def enough(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        """Switch to training where there is more than one value a channel to take a variance from."""
+        x = args[0]
+        module.training = x.ndim < 2 or x.numel() > x.shape[1]
+
+    handles = [module.register_forward_pre_hook(enough) for module in layers]
     try:
         for module in layers:
-            module.training, module.momentum = True, None  # None: the plain average of what is seen
+            module.momentum = None  # the plain average of what is seen
         run(twin)
     finally:
-        for module, momentum in zip(layers, momenta, strict=True):
-            module.training, module.momentum = False, momentum
+        for handle in handles:
+            handle.remove()
+        for module, (training, momentum) in zip(layers, before, strict=True):
+            module.training, module.momentum = training, momentum

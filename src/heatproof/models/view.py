@@ -35,11 +35,17 @@ def make_view(net: nn.Module) -> nn.Module:
 
     Tensors cached on modules and parametrized weights are copied without their graph; hooks of the user are kept and
     run on the view; functions that close over modules of the network are rebuilt to close over the view's; what cannot
-    be copied (locks, generators, file handles) is shared by reference.
+    be copied (locks, generators, file handles) is shared by reference. Modules that only a plain list holds stay in
+    the mode they are in, as `net.eval()` does not reach them either.
 
     Raises:
         ModelError: the network has lazy modules that were never run, or is a TorchScript module.
     """
+    return paired_view(net)[0]
+
+
+def paired_view(net: nn.Module) -> tuple[nn.Module, list[tuple[nn.Module, nn.Module]]]:
+    """Return what `make_view` does, and each module of the view beside the one of the network that it stands for."""
     net = unwrap(net)
     # Under a caller's inference mode the copies would be inference tensors, which no gradient can pass.
     with torch.inference_mode(False), torch.no_grad():
@@ -52,13 +58,14 @@ def make_view(net: nn.Module) -> nn.Module:
             _share_uncopyable(modules, shared)
             memo = dict(shared)
             twin = _copy(net, modules, memo)
-        rebind(modules, list(all_modules(twin)), memo)
-        for module in twin.modules():
+        pairs = [(memo[id(m)], m) for m in modules if id(m) in memo and memo[id(m)] is not m]
+        rebind(modules, [mine for mine, _ in pairs], memo)
+        for module, _ in pairs:
             buffers: dict[str, Tensor | None] = vars(module)["_buffers"]
             for name, buffer in buffers.items():
                 if buffer is not None and 0 in buffer.stride() and buffer.numel() > 1:
                     buffers[name] = buffer.clone()  # an expanded buffer cannot be written to
-    return twin.eval()
+    return twin.eval(), pairs
 
 
 def all_modules(net: nn.Module) -> Iterator[nn.Module]:
@@ -169,6 +176,21 @@ def _copies(value: Any, memo: dict[int, Any]) -> bool:
     except Exception:  # noqa: BLE001  whatever made the copy fail, this object or one of its parts is to be shared
         return False
     return True
+
+
+def user_hooks(net: nn.Module) -> list[tuple[nn.Module, str, dict[int, Any]]]:
+    """Return every hook table of `net` that holds hooks of the user: its module, its name, and what else it holds.
+
+    What torch sets up itself (weight_norm, spectral_norm, pruning) is part of the network.
+    """
+    found: list[tuple[nn.Module, str, dict[int, Any]]] = []
+    for module in net.modules():
+        for name in HOOK_TABLES:
+            if table := vars(module).get(name):
+                kept = {k: h for k, h in table.items() if type(h).__module__.startswith("torch.nn.utils.")}
+                if len(kept) < len(table):
+                    found.append((module, name, kept))
+    return found
 
 
 def substitute_forward(module: nn.Module, forward: Callable[..., Any]) -> None:
