@@ -70,7 +70,7 @@ def loop(net: nn.Module, x: Tensor, layer: str, target: int, name: str) -> Tenso
 
     def score(inputs) -> float:
         with torch.no_grad():
-            return net(inputs)[0, target].item()
+            return net(inputs.clone())[0, target].item()
 
     def replay(activations) -> float:
         replaced[:] = [torch.from_numpy(activations)[None]]
@@ -182,6 +182,49 @@ def test_ablation_replays_no_convolution_before_the_layer():
     explainer = hp.Explainer(net, layer="third", method=partial(methods()["ablationcam"].function, batch_size=1))
     explainer(x, target=1)
     assert runs <= 4  # for the trace, the capture, and what the replay keeps; not once per channel
+
+
+class WritesItsInput(Net):
+    """Normalizes what it is given in place, and looks at it again behind the target layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x.sub_(0.3)
+        scores = super().forward(x)
+        return scores + x.flatten(1).mean(1, keepdim=True) * scores
+
+
+class WritesAfter(Net):
+    """Writes in place, behind the target layer, into what was computed before it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        early = self.first(self.relu(self.stem(x)))
+        late = self.third(self.second(early))
+        early.mul_(0.5).add_(late)
+        return self.readout(F.gelu(self.hidden(early.flatten(2).mean(-1))))
+
+
+class InsistsOnLayout(Net):
+    """Takes views, behind the target layer, that only a tensor which lies densely in memory has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        early = self.first(self.relu(self.stem(x)))
+        late = self.third(self.second(early))
+        mixed = early.view(-1).view(late.shape) * late
+        return self.readout(F.gelu(self.hidden(mixed.flatten(2).mean(-1))))
+
+
+@pytest.mark.parametrize("kind", [WritesItsInput, WritesAfter, InsistsOnLayout])
+def test_replays_of_one_input_share_what_is_not_written_to(kind):
+    plain, x = made(2)
+    net = kind(2).double()
+    net.load_state_dict(plain.state_dict())
+    kept = x.clone()
+    ex = hp.explain(net, x, target=[[0, 3], [4, 1]], method="ablationcam", layer="third")
+    assert torch.equal(x, kept)
+    for i, targets in enumerate([[0, 3], [4, 1]]):
+        for j, target in enumerate(targets):
+            expected = loop(net, x[i : i + 1], "third", target, "ablationcam")
+            torch.testing.assert_close(ex.maps[i, j], expected, rtol=1e-8, atol=1e-10)
 
 
 def test_scorecam_on_several_inputs_says_why_not():
