@@ -46,7 +46,7 @@ HELP_SECONDS, IMPORT_SECONDS = 0.3, 0.1
 def main() -> int:
     """Measure, print the tables, write the JSON; with --strict, exit 1 where a promise is broken."""
     args = arguments()
-    console = Console()
+    console = Console(width=140)  # a table that is cut to a pipe's 80 columns names no peer
     measured = [measure(network, args) for network in args.networks]
     starts = startup(args.rounds)
     console.print(speed_table(measured, args))

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -72,9 +73,15 @@ class Explainer:
         self.cam = method
         if callable(method):
             self.method, self._cam = getattr(method, "__name__", "custom"), method
+            self.units = "unknown"
+        elif not isinstance(method, str):  # pyright: ignore[reportUnnecessaryIsInstance]  not every user runs a type checker
+            raise MethodError(
+                f"method is {method!r}; pass the name of a CAM method or a function from a Capture to maps."
+            )
         else:
             plugin = find_method(method)
             self.method, self._cam = plugin.name, plugin.function
+            self.units = getattr(import_module(plugin.module), "UNITS", "score")
         self.engine = Engine(self.model.net)
 
     def __enter__(self) -> "Explainer":
@@ -164,6 +171,7 @@ class Explainer:
             geometries=tuple(g for p in parts for g in p.gathered.geometries),
             input_size=size,
             flags=flags_of(maps),
+            units=self.units,
             model=self.model.name,
             provenance=self._provenance(),
             origin=(self, tuple(p.gathered for p in parts)),

@@ -15,6 +15,11 @@ from heatproof.types import Axis, Explanation, Geometry, Input, Target
 
 THRESHOLD = 0.15
 OPACITY = 0.6
+_UNITS = {
+    "activations": "activation of the layer, not in units of the score",
+    "none": "no unit: only the places compare",
+    "unknown": "as the method gives it",
+}
 _LABEL_LENGTH = 160  # letters of a label before it is cut: a caption is not the place for a free text
 
 
@@ -73,7 +78,8 @@ class View:
     def unit(self) -> str:
         """Return what the color bar measures."""
         by_name = self.target.index is None or self.target.name == "output"
-        unit = "evidence, in the target's units" if by_name else "logit evidence"
+        score_unit = "evidence, in the target's units" if by_name else "logit evidence"
+        unit = _UNITS.get(self.ex.units, score_unit)
         signed = self.scale is not None and self.scale.signed
         return f"{unit} (blue: against, orange: for the target)" if signed else unit
 

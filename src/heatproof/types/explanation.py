@@ -72,10 +72,12 @@ class Explanation:
         geometries: where the model's view lies in each original.
         input_size: spatial size of what the model was given.
         flags: per input and target: "blank", "constant", "non-finite", "all-negative".
+        units: what the values of `maps` are measured in: "score" (the target's own), "activations" (of the layer: the
+            method never asks for the score's size), "none" or "unknown" (a function of the user's).
         model: name of the model.
         provenance: versions, seeds, settings: what is needed to make it again.
         origin: the explainer and the batch that it explained, for the checks that run the model again.
-        quick_checks: per input and target, reference values without a verdict; None unless they were asked for.
+        quick_checks: per input, for its first target, reference values without a verdict; None unless asked for.
     """
 
     maps: Float[Tensor, "n t *grid"]
@@ -88,6 +90,7 @@ class Explanation:
     geometries: tuple[Geometry, ...]
     input_size: tuple[int, ...]
     flags: tuple[tuple[tuple[str, ...], ...], ...]
+    units: str = "score"
     model: str = "model"
     provenance: dict[str, Any] = field(default_factory=dict[str, Any])
     origin: Any = field(default=None, repr=False)
