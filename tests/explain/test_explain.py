@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.odd_models import IMAGE_NETS, Residual, Small, make, pictures
+from tests.odd_models import IMAGE_NETS, Residual, Signal, Small, Volume, make, pictures
 from torch import Tensor, nn
 
 import heatproof as hp
@@ -357,3 +357,13 @@ def test_residual_network_end_to_end_in_float64() -> None:
     gradient = torch.autograd.grad(y.sum(), a)[0]
     expected = (gradient.mean((2, 3), keepdim=True) * a.detach()).sum(1, keepdim=True)
     torch.testing.assert_close(hp.explain(net, x, target=2, layer="two").maps.double(), expected)
+
+
+@pytest.mark.parametrize(("net", "x"), [
+    (Signal(), torch.rand(2, 2, 33)), (make("plain"), pictures(2)), (Volume(), torch.rand(2, 1, 9, 11, 14))
+], ids=["1-D", "2-D", "3-D"])  # fmt: skip
+def test_unbatched_tensors_alone_or_in_a_list(net: nn.Module, x: Tensor) -> None:
+    """The network says which axis is what: (c, l) is no picture, (c, z, y, x) no batch."""
+    expected = hp.explain(net, x, target=1)
+    torch.testing.assert_close(hp.explain(net, list(x), target=1).maps, expected.maps)
+    torch.testing.assert_close(hp.explain(net, x[0], target=1).maps, expected.maps[:1])

@@ -17,6 +17,7 @@ from heatproof.models.outputs import tensors
 from heatproof.types import Axis, Geometry, Input, Prepared
 
 _AXES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
+_LAYOUTS = {1: "cl", 2: "chw", 3: "cdhw"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +88,16 @@ def _is_batch(x: Tensor, model: Model) -> bool:
 def _prepare(item: Any, model: Model) -> Prepared:
     if isinstance(item, Prepared):
         return item
-    original = item if isinstance(item, Input) else _read(item)
+    original = item if isinstance(item, Input) else _read(item, model)
     return model.prepare(original)
 
 
-def _read(item: Any) -> Input:
-    found = read(item if not isinstance(item, str) else Path(item))
+def _read(item: Any, model: Model) -> Input:
+    axes = spatial_axes(model.net)
+    if isinstance(item, Tensor) and axes is not None and item.ndim == axes + 1:
+        found = read(item, layout=_LAYOUTS[axes])  # the network says what the tensor alone would leave open
+    else:
+        found = read(item if not isinstance(item, str) else Path(item))
     if isinstance(found, list):
         raise InputError("Lists of inputs cannot be nested; pass one flat list.")
     return found

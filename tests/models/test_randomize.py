@@ -1,0 +1,120 @@
+"""Randomized twins: nothing learned remains, the draw follows He et al., the network is not touched."""
+
+import math
+
+import pytest
+import torch
+from tests.odd_models import IMAGE_NETS, PlainListOfModules, Small, TiedWeights, everything, make, pictures
+from torch import Tensor, nn
+
+from heatproof.models.randomize import randomized
+from heatproof.models.view import make_view
+
+
+@pytest.mark.parametrize("name", [n for n in IMAGE_NETS if n != "patched by global"])
+def test_nothing_learned_remains_and_the_network_is_not_touched(name: str) -> None:
+    net = make(name)
+    before = everything(net)
+    twin = randomized(net, 0, recalibrate=lambda m: m(pictures()))
+    assert everything(net) == before
+    view = make_view(net)  # a compiled submodule stands under other names on the network itself
+    theirs, mine = dict(view.named_parameters()), dict(twin.named_parameters())
+    assert mine.keys() == theirs.keys()
+    for key, parameter in mine.items():
+        assert parameter.data_ptr() != theirs[key].data_ptr()
+        if parameter.ndim > 1:
+            assert not torch.equal(parameter, theirs[key])
+            assert float(parameter.detach().std()) > 0
+    assert not any(m.training for m in twin.modules())
+
+
+def test_the_draw_follows_the_paper() -> None:
+    net = nn.Sequential(nn.Conv2d(16, 64, 3), nn.BatchNorm2d(64), nn.Linear(300, 200), nn.LayerNorm(200))
+    twin = randomized(net, 0)
+    for layer, fan in ((twin[0], 16 * 9), (twin[2], 300)):
+        weight = layer.weight.detach()
+        n = weight.numel()
+        assert float(weight.mean()) == pytest.approx(0, abs=4 * math.sqrt(2 / fan / n))
+        assert float(weight.var()) == pytest.approx(2 / fan, rel=4 * math.sqrt(2 / n))
+        assert not layer.bias.any()
+    for norm in (twin[1], twin[3]):
+        assert torch.equal(norm.weight, torch.ones_like(norm.weight))
+        assert not norm.bias.any()
+
+
+def test_seeds() -> None:
+    net = Small()
+    state = torch.get_rng_state()
+    one, again, other = (randomized(net, seed).conv.weight for seed in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), state)  # no global draw
+
+
+def test_recalibration_takes_the_statistics_of_the_data_layer_after_layer() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.01), nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5))
+    x = pictures(6, 14)
+    twin = randomized(net, 3, recalibrate=lambda m: m(x))
+    with torch.no_grad():
+        a = twin[0](x)
+        torch.testing.assert_close(twin[1].running_mean, a.mean((0, 2, 3)))
+        torch.testing.assert_close(twin[1].running_var, a.transpose(0, 1).flatten(1).var(1))
+        variance = a.var((0, 2, 3), correction=0, keepdim=True)
+        b = twin[2]((a - a.mean((0, 2, 3), keepdim=True)) / (variance + 1e-5).sqrt())
+        torch.testing.assert_close(twin[3].running_mean, b.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    assert twin[1].momentum == 0.01
+    plain = randomized(net, 3)
+    assert torch.equal(plain[1].running_var, torch.ones(4))
+
+
+def test_recalibration_on_one_value_a_channel_keeps_the_reset_statistics() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    twin = randomized(net, 0, recalibrate=lambda m: m(pictures(1)))
+    assert torch.equal(twin[3].running_var, torch.ones(4))
+    assert not twin[3].training
+    assert not twin[3]._forward_pre_hooks
+
+
+def test_tied_weights_stay_tied_and_requires_grad_stays() -> None:
+    twin = randomized(TiedWeights(), 0)
+    assert twin.other.weight is twin.extra.weight
+    assert not any(p.requires_grad for p in randomized(Small().requires_grad_(False), 0).parameters())
+
+
+def test_modules_in_a_plain_list_are_randomized_too() -> None:
+    net = PlainListOfModules()
+    twin = randomized(net, 0)
+    assert not torch.equal(twin.blocks[0].weight, net.blocks[0].weight)
+
+
+def test_complex_and_raw_parameters_keep_their_spread() -> None:
+    class Spectral(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.modes = nn.Parameter(torch.randn(40, 50, dtype=torch.cfloat) * 3)
+            self.position = nn.Parameter(torch.randn(40, 50) * 0.1 + 5)
+            self.zero = nn.Parameter(torch.zeros(4, 5))
+            self.count = nn.Parameter(torch.tensor([3]), requires_grad=False)
+
+    net = Spectral()
+    twin = randomized(net, 0)
+    assert twin.modes.dtype == torch.cfloat
+    assert not torch.equal(twin.modes, net.modes)
+    assert float(twin.modes.detach().std()) == pytest.approx(3, rel=0.1)
+    assert float(twin.position.detach().std()) == pytest.approx(0.1, rel=0.1)
+    assert float(twin.zero.detach().std()) == pytest.approx(0.02, rel=0.5)
+    assert torch.equal(twin.count, net.count)
+
+
+def test_a_hook_that_only_watches_can_be_left_off() -> None:
+    net, seen = Small(), []
+    net.conv.register_forward_hook(lambda m, i, o: seen.append(1))
+    net.fc = nn.utils.spectral_norm(net.fc)
+
+    def run(m: nn.Module) -> Tensor:
+        return m(pictures())
+
+    randomized(net, 0, recalibrate=run, keep_hooks=False)
+    assert seen == []
+    randomized(net, 0, recalibrate=run)
+    assert seen == [1]
