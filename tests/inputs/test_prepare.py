@@ -74,7 +74,8 @@ def test_resize_is_torchs_interpolate(interpolation, antialias, size):
     x = torch.randn(2, 53, 41, generator=torch.Generator().manual_seed(0))
     theirs = torch.nn.functional.interpolate(x[None], size, mode=interpolation, antialias=antialias)[0]
     ours = Preprocess(size, interpolation=interpolation, antialias=antialias)(read(x)).tensor
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    # torch sums in float32, and until 2.7 in another order: 1.25e-5 apart where bicubic weights of both signs cancel
+    torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-5)
 
 
 def test_resize_of_a_signal_and_a_volume_by_hand():

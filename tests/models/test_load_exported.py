@@ -83,9 +83,7 @@ class Evil:
 def test_no_pickle_in_a_program_is_run(archive, tmp_path):
     torch.save(((Evil(tmp_path / "it-ran"),), {}), tmp_path / "evil.pt")
     for content in ((tmp_path / "evil.pt").read_bytes(), pickle.dumps(Evil(tmp_path / "it-ran"))):
-        path = changed(
-            archive, tmp_path / "x.pt2", lambda name, old, new=content: new if "sample_inputs" in name else old
-        )
+        path = changed(archive, tmp_path / "x.pt2", lambda name, old, new=content: new if name.endswith(".pt") else old)
         with pytest.raises(ModelError, match=r"would import .*eval|pickled in another way"):
             hp.load(f"file:{path}")
     assert not (tmp_path / "it-ran").exists()
@@ -93,7 +91,7 @@ def test_no_pickle_in_a_program_is_run(archive, tmp_path):
 
 def edited_graph(archive, path, edit):
     def change(name, content):
-        if not name.endswith("models/net.json") and not name.endswith("models/model.json"):
+        if not name.endswith(("models/net.json", "models/model.json", "serialized_exported_program.json")):
             return content
         graph = json.loads(content)
         edit(graph)
@@ -154,13 +152,86 @@ def test_compiled_code_and_pickled_objects_are_refused(archive, tmp_path):
     with pytest.raises(ModelError, match="compiled code"):
         hp.load(f"file:{path}")
 
-    def custom(name, content):
-        if "constants_config" not in name:
-            return content
-        return json.dumps({"config": {"x": {"path_name": "custom_obj_0", "use_pickle": True}}}).encode()
-
+    shutil.copy(archive, path)
+    with zipfile.ZipFile(path, "a") as more:
+        table = {"config": {"x": {"path_name": "custom_obj_0", "use_pickle": True}}}
+        more.writestr("net/data/constants/other_constants_config.json", json.dumps(table))
     with pytest.raises(ModelError, match=r"pickled object \(custom_obj_0\)"):
-        hp.load(f"file:{changed(archive, path, custom)}")
+        hp.load(f"file:{path}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "net/models/net_json",  # torch reads any name of this length as a graph
+        "net/models/net.JSON",
+        "net/data/sample_inputs/net.PT",
+        "net/data/weights/net.pth",
+        "data.pkl",
+        "net/models/a/b.json",
+        "net/data/constants/custom_obj_0",
+    ],
+)
+def test_only_known_entries_are_handed_on(archive, tmp_path, name):
+    path = tmp_path / "x.pt2"
+    shutil.copy(archive, path)
+    with zipfile.ZipFile(path, "a") as more:
+        more.writestr(name, b"PK\x03\x04")
+    with pytest.raises(ModelError, match=r"which torch.export.save does not write|more than one folder"):
+        hp.load(f"file:{path}")
+
+
+def test_every_pickle_of_either_layout_is_looked_at(archive, tmp_path):
+    torch.save(Evil(tmp_path / "it-ran"), tmp_path / "evil.pt")
+    for name in ("state_dict.pt", "constants.pt", "example_inputs.pt", "state_dict.json", "constants.json"):
+        path = changed(archive, tmp_path / "x.pt2", lambda old, content: None if "serialized_" in old else content)
+        with zipfile.ZipFile(path, "a") as more:
+            more.writestr(f"serialized_{name}", (tmp_path / "evil.pt").read_bytes())
+        with pytest.raises(ModelError, match=r"would import .*eval"):
+            hp.load(f"file:{path}")
+    assert not (tmp_path / "it-ran").exists()
+
+
+def test_pickles_that_misuse_what_is_safe_to_import_are_refused(archive, tmp_path):
+    # sets an attribute on the class torch.nn.parameter.Parameter: every name in it is allowed, what it does is not
+    code = b"\x80\x02ctorch.nn.parameter\nParameter\nN}X\x06\x00\x00\x00forgedK\x01s\x86b."
+    torch.save(((), {}), tmp_path / "plain.pt")
+    evil = changed(tmp_path / "plain.pt", tmp_path / "evil.pt", lambda n, old: code if n.endswith("data.pkl") else old)
+    path = changed(archive, tmp_path / "x.pt2", lambda n, old: evil.read_bytes() if n.endswith(".pt") else old)
+    with pytest.raises(ModelError, match="cannot be shown to be safe"):
+        hp.load(f"file:{path}")
+    assert not hasattr(nn.Parameter, "forged")
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {
+            "type": "collections.defaultdict",
+            "context": {
+                "default_factory_module": "antigravity",
+                "default_factory_name": "fly_to",
+                "dict_context": [],
+            },
+            "children_spec": [],
+        },
+        {"type": "builtins.dict", "context": '[{"__enum__": true, "fqn": "antigravity:fly"}]', "children_spec": []},
+    ],
+)
+def test_structures_that_import_modules_are_refused(archive, tmp_path, node):
+    path = edited_graph(
+        archive, tmp_path / "x.pt2", lambda graph: replace_everywhere(graph, "out_spec", json.dumps([1, node]))
+    )
+    with pytest.raises(ModelError, match="which import code"):
+        hp.load(f"file:{path}")
+
+
+def test_notes_of_the_user_do_not_matter(archive, tmp_path):
+    path = tmp_path / "x.pt2"
+    shutil.copy(archive, path)
+    with zipfile.ZipFile(path, "a") as more:
+        more.writestr("net/extra/note.txt", "made on a Monday")
+    assert isinstance(hp.load(f"file:{path}").net.fc, nn.Module)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -169,7 +240,8 @@ def test_damaged_and_ambiguous_archives(archive, tmp_path):
     path.write_bytes(archive.read_bytes()[:3000])
     with pytest.raises(ModelError, match=r"x.pt2 cannot be loaded: it is no archive"):
         hp.load(f"file:{path}")
-    changed(archive, path, lambda name, content: None if "weight_0" in name else content)
+    weights = ("weight_0", "serialized_state_dict.pt")
+    changed(archive, path, lambda name, content: None if name.endswith(weights) else content)
     with pytest.raises(ModelError, match="export it anew"):
         hp.load(f"file:{path}")
     shutil.copy(archive, path)
