@@ -86,9 +86,12 @@ class ViewPool:
         """
         version = self.structure()
         if not self.viewable:
-            with self._borrow_original() as net, _quiet(user_hooks(net) if quiet and not self.hooks_matter else []):
-                with _uncached_casts():
-                    yield net
+            with (
+                self._borrow_original() as net,
+                _quiet(user_hooks(net) if quiet and not self.hooks_matter else []),
+                _uncached_casts(),
+            ):
+                yield net
             return
         with self._lock:
             view = self._idle.pop() if self._idle and not own_parameters else None
