@@ -68,7 +68,9 @@ def test_a_silenced_rule_has_its_reason_beside_it(file):
 
 
 def test_no_file_names_a_registry_or_a_place_on_one_machine():
-    hosts = "|".join([r"pypi\.org", r"pythonhosted\.org", r"registry\.npmjs\.org", r"download\.pytorch\.org"])
+    # put together from pieces, so that this file names none itself
+    names = (("pypi", "org"), ("python" + "hosted", "org"), ("registry." + "npmjs", "org"), ("download.pytorch", "org"))
+    hosts = "|".join(rf"{name}\.{ending}" for name, ending in names)
     places = r"(?<![\w./~-])/(work|home|root|Users|mnt|opt)/\w"
     forbidden = re.compile(f"{hosts}|{places}")
     found = []
