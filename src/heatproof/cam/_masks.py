@@ -8,8 +8,7 @@ from torch import Tensor
 from heatproof.cam._runs import in_batches, out_of_memory
 from heatproof.errors import MethodError
 from heatproof.types import Capture
-
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+from heatproof.types.explanation import LINEAR
 
 
 def usable_channels(activations: Float[Tensor, "n k *grid"]) -> Bool[Tensor, "n k"]:
@@ -46,7 +45,7 @@ def masked_scores(
             "use ablationcam, which changes the activations instead."
         )
     grid, spatial = activations.shape[2:], given.shape[2:]
-    if len(grid) != len(spatial) or len(grid) not in _LINEAR:
+    if len(grid) != len(spatial) or len(grid) not in LINEAR:
         raise MethodError(
             f"{name} lays the activation maps of layer {capture.layer!r}, on a grid {tuple(grid)}, over the input, but "
             f"that has the spatial size {tuple(spatial)}; use a layer whose grid has the input's axes, or ablationcam."
@@ -60,7 +59,7 @@ def masked_scores(
     def score(rows: slice) -> Float[Tensor, "b t"]:
         nonlocal channels_last
         maps = activations[inputs[rows], channels[rows]].unsqueeze(1)
-        maps = F.interpolate(maps, size=spatial, mode=_LINEAR[len(grid)], align_corners=False)
+        maps = F.interpolate(maps, size=spatial, mode=LINEAR[len(grid)], align_corners=False)
         low, high = maps.flatten(1).aminmax(dim=1)
         maps = maps.sub_(_over(low, maps)).div_(_over((high - low).where(high > low, 1), maps))
         masked = maps.to(given.dtype) * given.detach()[inputs[rows]]

@@ -93,8 +93,8 @@ class Batch:
         """Return the batch in which `tensor` (m, c, *spatial) stands in place of the only tensor."""
         if self.tensor is None:
             raise InputError("This network takes several tensors; it is not clear which of them is to be changed.")
-        swap: Callable[[Any], Any] = lambda v: map_tensors(v, lambda t: tensor.to(t.device, t.dtype))  # noqa: E731  used twice
-        return Batch(swap(self.args), tensor.shape[0], tuple(tensor.shape[2:]), swap(self.kwargs))
+        args, kwargs = map_tensors((self.args, self.kwargs), lambda old: tensor.to(old.device, old.dtype))
+        return Batch(args, tensor.shape[0], tuple(tensor.shape[2:]), kwargs)
 
 
 def _move(value: Any, device: torch.device | None, dtype: torch.dtype | None) -> Any:

@@ -22,10 +22,10 @@ from heatproof.models import Model, as_model
 from heatproof.models.layers import TargetLayer
 from heatproof.models.targets import resolve
 from heatproof.types import Capture, Explanation, Resolution, Target
+from heatproof.types.explanation import LINEAR
 
 Method = str | Callable[[Capture], Tensor]
 
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _CHUNK = 32
 
 
@@ -213,7 +213,7 @@ def _combine(maps: Sequence[Tensor]) -> Tensor:
     if len(maps) == 1:
         return maps[0]
     finest = max((tuple(m.shape[2:]) for m in maps), key=lambda g: torch.Size(g).numel())
-    mode = _LINEAR[len(finest)]
+    mode = LINEAR[len(finest)]
     same = [
         m if tuple(m.shape[2:]) == finest else F.interpolate(m, size=finest, mode=mode, align_corners=False)
         for m in maps

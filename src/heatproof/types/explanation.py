@@ -15,7 +15,8 @@ from heatproof.types.input import Geometry, Input
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""Name of linear interpolation for each number of spatial axes, as torch spells it."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Explanation:
 
     def heatmaps(self) -> Float[Tensor, "n t *spatial"]:
         """Return the positive evidence at the size of the model's input: ReLU, then linear upsampling, same units."""
-        mode = _LINEAR[len(self.input_size)]
+        mode = LINEAR[len(self.input_size)]
         return F.interpolate(self.maps.clamp(min=0), size=self.input_size, mode=mode, align_corners=False)
 
     def overlay(
