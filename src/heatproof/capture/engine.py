@@ -11,6 +11,7 @@ from heatproof.capture.batch import Batch
 from heatproof.capture.choose import choose_layers, connected_layers
 from heatproof.capture.forward import differentiate
 from heatproof.capture.replay import Replay
+from heatproof.capture.source import NetworkSource
 from heatproof.errors import ExplainError, LayerError
 from heatproof.models.layers import TargetLayer, candidates, named
 from heatproof.models.outputs import agree, map_tensors, take, tensors
@@ -149,8 +150,20 @@ class Engine:
 
     def scores(self, batch: Batch, targets: Sequence[Sequence[Target]]) -> Tensor:
         """Return y (n, t) for the batch, without gradients."""
+        return self.output(batch, lambda output: evaluate(targets, output))
+
+    def output(self, batch: Batch, read: Callable[[Any], Tensor]) -> Tensor:
+        """Return what `read` takes from the network's output for the batch, without gradients."""
         with self.pool.borrow(quiet=True) as view, torch.inference_mode(False), torch.no_grad():
-            return _full(evaluate(targets, batch.run(view)))
+            return _full(read(batch.run(view)))
+
+    def replay(self, batch: Batch, layer: TargetLayer, targets: Sequence[Sequence[Target]]) -> Replay:
+        """Return the scores as a function of the layer's activations."""
+
+        def score_rows(output: Any, rows: Sequence[int]) -> Tensor:
+            return _full(evaluate([targets[r] for r in rows], output))
+
+        return Replay(self.pool, batch, self.trace(batch), layer, score_rows)
 
     def _capture(
         self,
@@ -161,18 +174,15 @@ class Engine:
         raw: Tensor,
         grad: Tensor,
     ) -> Capture:
-        def score_rows(output: Any, rows: Sequence[int]) -> Tensor:
-            return _full(evaluate([targets[r] for r in rows], output))
-
         def rescore(inputs: Tensor, rows: Tensor) -> Tensor:
             return self.scores(batch.with_tensor(inputs), [targets[int(r)] for r in rows])
 
-        lazy: list[Replay] = []
-
         def replay(activations: Tensor, rows: Tensor) -> Tensor:
             if not lazy:
-                lazy.append(Replay(self.pool, batch, self.trace(batch), layer, score_rows))
+                lazy.append(self.replay(batch, layer, targets))
             return lazy[0](activations, rows)
+
+        lazy: list[Replay] = []
 
         return Capture(
             activations=_full(layer.layout.to_grid(raw)),
@@ -182,6 +192,7 @@ class Engine:
             replay=replay,
             rescore=rescore,
             inputs=batch.tensor,
+            source=NetworkSource(self, batch, layer, targets),
         )
 
     def _named(self, batch: Batch, record: Trace, spec: object) -> TargetLayer:

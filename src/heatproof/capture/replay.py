@@ -59,6 +59,18 @@ class Replay:
 
     def __call__(self, activations: Tensor, rows: Tensor) -> Tensor:
         """Return the scores (m, t) when the layer puts out `activations` (m, k, *grid) for the inputs `rows` (m,)."""
+        self._settle()
+        with torch.inference_mode(False), torch.no_grad():
+            return self._run(activations, rows, skip=bool(self._trusted))
+
+    def with_graph(self, activations: Tensor, rows: Tensor) -> Tensor:
+        """Return the scores (m, t) as calling does, connected to the graph of `activations`."""
+        self._settle()
+        with torch.inference_mode(False), torch.enable_grad():
+            return self._run(activations, rows, skip=bool(self._trusted))
+
+    def _settle(self) -> None:
+        """Record what can be skipped, once, and find out whether it may be."""
         with torch.inference_mode(False), torch.no_grad(), self._lock:
             if self._trusted is None:
                 # copied at once where something is known to write in place; again, where it turns out to
@@ -70,10 +82,8 @@ class Replay:
                         f"What follows {self._layer.title!r} depends on more than recorded module calls (control flow "
                         "or batch-dependent code); every replay runs the whole network instead. Results are the same.",
                         HeatproofWarning,
-                        stacklevel=3,
+                        stacklevel=4,
                     )
-        with torch.inference_mode(False), torch.no_grad():
-            return self._run(activations, rows, skip=self._trusted)
 
     def _writes_in_place(self) -> bool:
         with self._pool.borrow(quiet=True) as view:

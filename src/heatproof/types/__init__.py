@@ -1,7 +1,22 @@
 """The frozen records that flow through the package; see DESIGN in docs/ for the vocabulary."""
 
-from heatproof.types.capture import Capture, Target
+from heatproof.types.capture import Attention, Capture, Source, Target
 from heatproof.types.explanation import Explanation, QuickChecks, Resolution
 from heatproof.types.input import Axis, Geometry, Input, Prepared
+from heatproof.types.subject import Rectifier, Subject
 
-__all__ = ["Axis", "Capture", "Explanation", "Geometry", "Input", "Prepared", "QuickChecks", "Resolution", "Target"]
+__all__ = [
+    "Attention",
+    "Axis",
+    "Capture",
+    "Explanation",
+    "Geometry",
+    "Input",
+    "Prepared",
+    "QuickChecks",
+    "Rectifier",
+    "Resolution",
+    "Source",
+    "Subject",
+    "Target",
+]
