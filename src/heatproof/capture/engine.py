@@ -86,13 +86,13 @@ class Engine:
 
         for n in sorted({1, min(batch.n, _TRIED)}):
             several = _first(batch, n)
-            layers = self._backward(lambda view, one=several: choose_layers(view, one, record, score), quiet=True)
+            layers = self.backward(lambda view, one=several: choose_layers(view, one, record, score), quiet=True)
             if layers is not None:
                 self._remember(self._choices, key, layers)
                 return layers
         several = _first(batch, 1)
         # Not remembered: the next input may tell more.
-        return self._backward(lambda view: connected_layers(view, several, record, score), quiet=True)
+        return self.backward(lambda view: connected_layers(view, several, record, score), quiet=True)
 
     def alternatives(self, batch: Batch) -> list[TargetLayer]:
         """Return every layer with a grid, the last one first."""
@@ -109,7 +109,7 @@ class Engine:
             targets = resolve(output, batch.n)
             return evaluate(targets, output)
 
-        output, scores, raws, found = self._backward(
+        output, scores, raws, found = self.backward(
             lambda view: differentiate(view, batch, layers, score, one_by_one=self.pool.hooked)
         )
         t = scores.shape[1]
@@ -125,7 +125,7 @@ class Engine:
             output,
         )
 
-    def _backward(self, run: Callable[[nn.Module], _T], *, quiet: bool = False) -> _T:
+    def backward(self, run: Callable[[nn.Module], _T], *, quiet: bool = False) -> _T:
         """Return what `run`, which differentiates, makes of a view.
 
         Another thread's optimizer may step between our forward and our backward, over parameters that both share;
