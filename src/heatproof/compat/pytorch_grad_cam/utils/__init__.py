@@ -1,0 +1,1 @@
+"""pytorch-grad-cam's utilities: images, targets, reshape transforms."""
