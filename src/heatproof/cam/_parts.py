@@ -10,7 +10,7 @@ from heatproof.types import Capture
 def parts(capture: Capture) -> tuple[Float[Tensor, "n k *grid"], Float[Tensor, "n t k *grid"]]:
     """Return A and dy/dA in at least float32: half precision overflows and cancels in the sums to come."""
     precision = torch.promote_types(capture.activations.dtype, torch.float32)
-    return capture.activations.detach().to(precision), capture.gradients.detach().to(precision)
+    return capture.activations.to(precision), capture.gradients.to(precision)
 
 
 def weighted(weights: Float[Tensor, "n t k"], activations: Float[Tensor, "n k *grid"]) -> Float[Tensor, "n t *grid"]:

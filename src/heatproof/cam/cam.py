@@ -18,6 +18,7 @@ from heatproof.types import Capture
 NAME = "CAM"
 ALIASES = ("class activation mapping",)
 TIER = "experimental"
+DIFFERENTIABLE = True
 BIBTEX = """
 @inproceedings{zhou2016cam,
   title     = {Learning Deep Features for Discriminative Localization},

@@ -16,6 +16,7 @@ from heatproof.types import Capture
 NAME = "Grad-CAM"
 ALIASES = ("GradCAM", "LayerGradCam", "gradient-weighted class activation mapping")
 TIER = "core"
+DIFFERENTIABLE = True
 BIBTEX = """
 @inproceedings{selvaraju2017gradcam,
   title     = {Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization},

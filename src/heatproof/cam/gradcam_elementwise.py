@@ -16,6 +16,7 @@ from heatproof.types import Capture
 NAME = "Element-wise Grad-CAM"
 ALIASES = ("GradCAMElementWise",)
 TIER = "experimental"
+DIFFERENTIABLE = True
 BIBTEX = """
 @misc{gildenblat2021gradcamelementwise,
   title  = {PyTorch library for CAM methods},

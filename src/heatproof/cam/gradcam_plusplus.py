@@ -28,6 +28,7 @@ from heatproof.types import Capture
 NAME = "Grad-CAM++"
 ALIASES = ("GradCAMPlusPlus", "GradCAMpp", "GradCAM++")
 TIER = "core"
+DIFFERENTIABLE = True
 SCALES_WITH_SCORE = False  # g stands beside g^2 in the denominator: doubling the score does not double the map
 BIBTEX = """
 @inproceedings{chattopadhyay2018gradcampp,
@@ -58,5 +59,6 @@ def cam(capture: Capture) -> Float[Tensor, "n t *grid"]:
             HeatproofWarning,
             stacklevel=2,
         )
-    weights = (positive / denominator).where(denominator != 0, 0).sum(-1)
+    usable = denominator != 0
+    weights = (positive / denominator.where(usable, 1)).where(usable, 0).sum(-1)
     return weighted(weights, activations)

@@ -16,6 +16,7 @@ from heatproof.types import Capture
 NAME = "HiResCAM"
 ALIASES = ("HiRes-CAM", "high-resolution class activation mapping")
 TIER = "core"
+DIFFERENTIABLE = True
 BIBTEX = """
 @article{draelos2020hirescam,
   title   = {Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks},

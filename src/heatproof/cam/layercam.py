@@ -16,6 +16,7 @@ from heatproof.types import Capture
 NAME = "LayerCAM"
 ALIASES = ("Layer-CAM",)
 TIER = "core"
+DIFFERENTIABLE = True
 BIBTEX = """
 @article{jiang2021layercam,
   title   = {LayerCAM: Exploring Hierarchical Class Activation Maps for Localization},

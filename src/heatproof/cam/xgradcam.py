@@ -22,6 +22,7 @@ from heatproof.types import Capture
 NAME = "XGrad-CAM"
 ALIASES = ("XGradCAM", "axiom-based Grad-CAM")
 TIER = "experimental"
+DIFFERENTIABLE = True
 BIBTEX = """
 @inproceedings{fu2020axiom,
   title     = {Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs},
@@ -42,5 +43,5 @@ def cam(capture: Capture) -> Float[Tensor, "n t *grid"]:
     noise = torch.finfo(flat.dtype).eps * depth * flat.abs().sum(-1)
     defined = (total.abs() > noise).unsqueeze(1)
     products = (gradients.flatten(3) * flat.unsqueeze(1)).sum(-1)
-    weights = (products / total.unsqueeze(1)).where(defined, 0)
+    weights = (products / total.unsqueeze(1).where(defined, 1)).where(defined, 0)  # never 0/0, whose gradient is NaN
     return weighted(weights, activations)

@@ -29,7 +29,7 @@ def choose_layers(
     pyramid = tuple(scales(trace))
     found = candidates(trace)
     chosen = _choose(view, batch, trace, pyramid, found, score)
-    if chosen is None and (awake := _awakened(view)) is not None:
+    if chosen is None and (awake := awakened(view)) is not None:
         chosen = _choose(awake, batch, trace, pyramid, found, score)
     return chosen
 
@@ -79,7 +79,7 @@ def _choose(
     return None
 
 
-def _awakened(view: nn.Module) -> nn.Module | None:
+def awakened(view: nn.Module) -> nn.Module | None:
     """Return a twin in which parameters that are zero throughout are drawn at random; None if there are none.
 
     A head or a residual scale that was initialized to zero and never trained lets no gradient through. The target

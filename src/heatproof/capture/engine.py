@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from heatproof.capture.batch import Batch
 from heatproof.capture.choose import choose_layers, connected_layers
 from heatproof.capture.forward import differentiate
+from heatproof.capture.impulse import listen
 from heatproof.capture.replay import Replay
 from heatproof.capture.source import NetworkSource
 from heatproof.errors import ExplainError, LayerError
@@ -53,6 +54,7 @@ class Engine:
             try:
                 with self.pool.borrow(quiet=True) as view:
                     found = trace(view, one.run, one.size, 1)
+                    listen(view, one, found)
             except Exception:  # any error of the network
                 if self.pool.hooks_matter or not self.pool.hooked:
                     raise
@@ -99,9 +101,12 @@ class Engine:
         return candidates(self.trace(batch))
 
     def capture(
-        self, batch: Batch, layers: Sequence[TargetLayer], resolve: Resolver
+        self, batch: Batch, layers: Sequence[TargetLayer], resolve: Resolver, *, graph: bool = False
     ) -> tuple[list[Capture], tuple[tuple[Target, ...], ...], Any]:
-        """Run once; return a capture per layer, the targets, and the output."""
+        """Run once; return a capture per layer, the targets, and the output.
+
+        With `graph`, activations, gradients and scores can be differentiated with respect to the network's parameters.
+        """
         targets: tuple[tuple[Target, ...], ...] = ()
 
         def score(output: Any) -> Tensor:
@@ -110,29 +115,32 @@ class Engine:
             return evaluate(targets, output)
 
         output, scores, raws, found = self.backward(
-            lambda view: differentiate(view, batch, layers, score, one_by_one=self.pool.hooked)
+            lambda view: differentiate(view, batch, layers, score, one_by_one=self.pool.hooked, graph=graph),
+            for_good=graph,
         )
+        if not graph:
+            scores, raws = scores.detach(), [raw.detach() for raw in raws]
         t = scores.shape[1]
         grads = [torch.zeros_like(r).expand(t, *r.shape) if g is None else g for g, r in zip(found, raws, strict=True)]
         if self.pool.hooked and not self.pool.hooks_matter:
             self._judge_hooks(batch, output)
         return (
             [
-                self._capture(batch, layer, targets, scores.detach(), raw.detach(), grad)
+                self._capture(batch, layer, targets, scores, raw, grad)
                 for layer, raw, grad in zip(layers, raws, grads, strict=True)
             ],
             targets,
             output,
         )
 
-    def backward(self, run: Callable[[nn.Module], _T], *, quiet: bool = False) -> _T:
+    def backward(self, run: Callable[[nn.Module], _T], *, quiet: bool = False, for_good: bool = False) -> _T:
         """Return what `run`, which differentiates, makes of a view.
 
         Another thread's optimizer may step between our forward and our backward, over parameters that both share;
         then it runs again with parameters of its own.
         """
         try:
-            with self.pool.borrow(quiet=quiet) as view:
+            with self.pool.borrow(quiet=quiet, for_good=for_good) as view:
                 return run(view)
         except RuntimeError as error:
             if _WRITTEN not in str(error):

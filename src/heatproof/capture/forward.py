@@ -13,7 +13,7 @@ from heatproof.models.outputs import pick, put
 
 
 def run_tail_recorded(
-    view: nn.Module, batch: Batch, layers: Sequence[TargetLayer], *, record_all: bool = False
+    view: nn.Module, batch: Batch, layers: Sequence[TargetLayer], *, record_all: bool = False, graph: bool = False
 ) -> tuple[Any, list[Tensor]]:
     """Run the network once; return its output, and the layers' raw outputs, to which the output is differentiable.
 
@@ -25,6 +25,7 @@ def run_tail_recorded(
         batch: what to call it with.
         layers: where to capture.
         record_all: record from the start; needed where the network's own forward switches recording off and back.
+        graph: let the raw outputs stay in the graph of the network's parameters.
 
     Raises:
         LayerError: a layer did not run.
@@ -41,7 +42,7 @@ def run_tail_recorded(
             if calls != layer.count + 1:
                 return None
             raw = pick(output, layer.key)
-            if not (raw.requires_grad and raws):
+            if not (raw.requires_grad and (raws or graph)):
                 raw = raw.detach().requires_grad_()
             raws[position] = raw
             torch.set_grad_enabled(True)  # ends with the no_grad block around the run, also when that raises
@@ -70,7 +71,9 @@ def run_tail_recorded(
     return output, [raws[i] for i in range(len(layers))]
 
 
-def gradients(scores: Tensor, raws: Sequence[Tensor], *, one_by_one: bool = False) -> list[Tensor | None]:
+def gradients(
+    scores: Tensor, raws: Sequence[Tensor], *, one_by_one: bool = False, graph: bool = False
+) -> list[Tensor | None]:
     """Return d scores[:, j] / d raw for every raw output, as (t, n, ...), None where there is no way to it.
 
     Args:
@@ -78,11 +81,12 @@ def gradients(scores: Tensor, raws: Sequence[Tensor], *, one_by_one: bool = Fals
         raws: what the scores may depend on.
         one_by_one: one backward per target instead of one for all; for backward hooks of the user, who expects plain
             tensors.
+        graph: let the gradients be differentiated again.
     """
     with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
         totals = scores.sum(0)
     t = totals.shape[0]
-    if t > 1 and not one_by_one:
+    if t > 1 and not one_by_one and not graph:
         select = torch.eye(t, device=totals.device, dtype=totals.dtype)
         try:
             batched: Sequence[Tensor | None] = torch.autograd.grad(
@@ -93,7 +97,8 @@ def gradients(scores: Tensor, raws: Sequence[Tensor], *, one_by_one: bool = Fals
         else:
             return [*batched]
     each: list[Sequence[Tensor | None]] = [
-        torch.autograd.grad(totals[j], raws, allow_unused=True, retain_graph=j + 1 < t) for j in range(t)
+        torch.autograd.grad(totals[j], raws, allow_unused=True, retain_graph=graph or j + 1 < t, create_graph=graph)
+        for j in range(t)
     ]
     return [_stack([row[i] for row in each]) for i in range(len(raws))]
 
@@ -114,20 +119,22 @@ def differentiate(
     score: Callable[[Any], Tensor],
     *,
     one_by_one: bool = False,
+    graph: bool = False,
 ) -> tuple[Any, Tensor, list[Tensor], list[Tensor | None]]:
     """Return output, scores (n, t), the layers' raw outputs, and the gradients (t, n, ...) with respect to these.
 
-    The gradient is None at a layer that the scores do not depend on.
+    The gradient is None at a layer that the scores do not depend on. With `graph`, all of it can be differentiated
+    again, with respect to the network's parameters.
 
     Raises:
         ExplainError: no gradient reaches any of the layers.
     """
-    for record_all in (False, True):
-        output, raws = run_tail_recorded(view, batch, layers, record_all=record_all)
+    for record_all in (True,) if graph else (False, True):
+        output, raws = run_tail_recorded(view, batch, layers, record_all=record_all, graph=graph)
         with torch.inference_mode(False), torch.enable_grad():
             scores = score(output)
         if scores.requires_grad:
-            found = gradients(scores, raws, one_by_one=one_by_one)
+            found = gradients(scores, raws, one_by_one=one_by_one, graph=graph)
             if any(gradient is not None for gradient in found):
                 return output, scores, raws, found
     names = ", ".join(layer.title for layer in layers)

@@ -159,5 +159,5 @@ def _random_weights_map(
         )
     keep = explainer.engine.pool.hooks_matter  # a hook that only watches is not to see random activations
     net = randomized(explainer.model.net, seed, recalibrate=gathered.batch.run, keep_hooks=keep)
-    twin = Explainer(replace(explainer.model, net=net), layer=layers, method=explainer.cam)
+    twin = explainer.with_model(replace(explainer.model, net=net), layers)
     return twin.capture_and_map(gathered, lambda output, n: targets[:n]).maps

@@ -1,37 +1,38 @@
 """From inputs to an Explanation: gather, capture, map, combine, one line a stage."""
 
+import copy
 import platform
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import heatproof
-from heatproof.cam import method as find_method
-from heatproof.capture import Engine
+from heatproof.capture import Batch, Engine
 from heatproof.capture.engine import LayerSpec, Resolver
-from heatproof.errors import MethodError, TargetError, UsageError
+from heatproof.errors import ExplainError, MethodError, UsageError
+from heatproof.explain.asked import kind_of, slice_targets
+from heatproof.explain.combine import STATED, Combine, checked
 from heatproof.explain.flags import flags_of
 from heatproof.explain.gather import Gathered, gather
-from heatproof.explain.spellings import layer_of, target_of
+from heatproof.explain.methods import Method, MethodSpec, find_method, find_methods
+from heatproof.explain.several import Explanations
+from heatproof.explain.shot import Shot
+from heatproof.explain.spellings import layer_of, split, target_of
+from heatproof.explain.variants import IDENTITY, stated, variants
 from heatproof.models import Model, as_model
 from heatproof.models.layers import TargetLayer
 from heatproof.models.targets import resolve
-from heatproof.types import Capture, Explanation, Resolution, Target
-from heatproof.types.explanation import LINEAR
-
-Method = str | Callable[[Capture], Tensor]
+from heatproof.types import Explanation, Resolution, Target
 
 _CHUNK = 32
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One batch, explained: maps (n, t, *grid) and scores (n, t)."""
+    """One batch, explained by one method: maps (n, t, *grid) and scores (n, t)."""
 
     gathered: Gathered
     layers: tuple[TargetLayer, ...]
@@ -46,43 +47,63 @@ class Explainer:
     Args:
         model: a `Model` or any `torch.nn.Module`; it is never changed.
         layer: None for the automatic choice, a dotted name, a module of the network, or a list of these.
-        method: a CAM method's name in any spelling, or a function from a `Capture` to maps (n, t, *grid).
-        batch_size: most inputs in one forward; None takes a batched tensor whole and files 32 at a time. Halved when
-            memory runs out.
-        **spellings: the peers' names for `layer`: target_layer, target_layers.
+        method: a method's name in any spelling, or a function from a `Capture` to maps (n, t, *grid).
+        batch_size: most inputs in one forward, masked ones included; None takes a batched tensor whole and files 32 at
+            a time. Halved when memory runs out.
+        combine: how the maps of several layers become one, on the finest grid: "mean", "product" (geometric mean of the
+            positive evidence) or "max".
+        augment: average over symmetric copies of the input, too: any of "flip_x", "flip_y", "flip_z", "rot90",
+            "rot180", "rot270", "*0.9" (brightness), joined by "+". Each map is brought back exactly. A target that
+            names a place (a box, a mask) does not move along.
+        noise: average over noisy copies of the input: standard deviation as a fraction of each input's range.
+        samples: how many draws of noise.
+        seed: of the noise, and of the method where it draws.
+        differentiable: let maps and scores be part of a training loss: the graph of the network's parameters is kept.
+        **settings: of the method (`heatproof methods NAME` lists them); also the peers' names for `layer`:
+            target_layer, target_layers.
 
     Raises:
         MethodError: there is no such method.
         ModelError: the model cannot be used.
+        UsageError: there is no such setting.
     """
 
     def __init__(
         self,
         model: nn.Module | Model,
         layer: LayerSpec = None,
-        method: Method = "gradcam",
+        method: MethodSpec = "gradcam",
         *,
         batch_size: int | None = None,
-        **spellings: Any,
+        combine: str = "mean",
+        augment: Sequence[str] = (),
+        noise: float = 0.0,
+        samples: int = 16,
+        seed: int | None = None,
+        differentiable: bool = False,
+        **settings: Any,
     ) -> None:
         self.model = as_model(model)
-        self.layer = layer_of(layer, spellings)
+        spelled, settings = split(settings)
+        self.layer = layer_of(layer, spelled)
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}; it must be at least 1, or None.")
         self.batch_size = batch_size
-        self.cam = method
-        if callable(method):
-            self.method, self._cam = getattr(method, "__name__", "custom"), method
-            self.units = "unknown"
-        elif not isinstance(method, str):  # pyright: ignore[reportUnnecessaryIsInstance]  not every user runs a type checker
-            raise MethodError(
-                f"method is {method!r}; pass the name of a CAM method or a function from a Capture to maps."
-            )
-        else:
-            plugin = find_method(method)
-            self.method, self._cam = plugin.name, plugin.function
-            self.units = getattr(import_module(plugin.module), "UNITS", "score")
+        self.combine: Combine = checked(combine)
+        self.augment, self.noise, self.samples, self.seed = augment, noise, samples, seed
+        self.differentiable = differentiable
+        variants(augment, noise, samples, 0, 3)  # raises now what would be raised at the first input
+        self._method = find_method(method, settings, self._defaults())
         self.engine = Engine(self.model.net)
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return self._method.name
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return the explainer's arguments that are settings of some methods, too."""
+        return {"batch_size": self.batch_size, "seed": self.seed}
 
     def __enter__(self) -> "Explainer":
         return self
@@ -103,32 +124,121 @@ class Explainer:
         Raises:
             InputError, TargetError, LayerError, MethodError, ExplainError: as their names say.
         """
-        target = target_of(target, spellings)
+        return self._explain(x, target_of(target, spellings), [self._method])[0]
+
+    def compare(
+        self, x: Any, target: Any = None, methods: str | Sequence[MethodSpec] = "all", **settings: Any
+    ) -> Explanations:
+        """Explain inputs with several methods, which share one capture.
+
+        Args:
+            x: as for a call.
+            target: as for a call.
+            methods: a list of methods, or "all" for every CAM method that can work here; those that cannot are listed
+                in `Explanations.skipped`.
+            **settings: each for those of the methods that take it; also the peers' names for `target`.
+
+        Raises:
+            MethodError: a method of the list does not exist or cannot work here.
+            InputError, TargetError, LayerError, ExplainError: as their names say.
+        """
+        spelled, own = split(settings)
+        chosen = find_methods(methods, own, self._defaults())
+        skipped: dict[str, str] | None = {} if methods == "all" else None
+        found = self._explain(x, target_of(target, spelled), chosen, skipped)
+        return Explanations({ex.method: ex for ex in found}, skipped or {})
+
+    def _explain(
+        self, x: Any, target: Any, methods: Sequence[Method], skipped: dict[str, str] | None = None
+    ) -> list[Explanation]:
         limit = self.batch_size or (_CHUNK if isinstance(x, list) else 1 << 30)
         # Whatever mode the caller is in: no gradient passes inference tensors.
         with torch.inference_mode(False), self.engine.pool.steady():
             while True:
-                tried = 0
-                parts: list[Part] = []
-                done = 0
+                tried = done = 0
+                parts: dict[str, list[Part]] = {method.name: [] for method in methods}
+                layers: tuple[TargetLayer, ...] | None = None
                 try:
                     for gathered in gather(x, self.model, limit):
                         tried = max(tried, gathered.batch.n)
-                        layers = parts[0].layers if parts else None
-                        parts.append(self._part(gathered, _slice(target, done, gathered), layers))
+                        shots = self._shots(
+                            gathered.batch,
+                            self._resolver(slice_targets(target, done, gathered)),
+                            kind_of(target),
+                            layers,
+                        )
+                        for method in methods:
+                            if (part := self._part(gathered, shots, method, skipped)) is not None:
+                                parts[method.name].append(part)
+                                layers = part.layers or layers
                         done += gathered.batch.n
-                    return self._join(parts)
+                    kept = [m for m in methods if m.name not in (skipped or {})]
+                    return [self._join(parts[m.name], m) for m in kept]
                 except (torch.OutOfMemoryError, MemoryError):
                     limit = tried // 2
                     if limit == 0:
                         raise
 
-    def _part(self, gathered: Gathered, target: Any, layers: tuple[TargetLayer, ...] | None) -> Part:
+    def _resolver(self, target: Any) -> Resolver:
         def resolver(output: Any, n: int) -> tuple[tuple[Target, ...], ...]:
             wanted = target[:n] if isinstance(target, list | tuple) else target
             return resolve(wanted, output, n, self.model.label, self.model.index)
 
-        return self.capture_and_map(gathered, resolver, kind=_kind(target), layers=layers)
+        return resolver
+
+    def _shots(
+        self, batch: Batch, resolver: Resolver, kind: Hashable, layers: tuple[TargetLayer, ...] | None
+    ) -> "_Shots":
+        def open_shot(batch: Batch, resolver: Resolver, layers: tuple[TargetLayer, ...] | None) -> Shot:
+            def find() -> tuple[TargetLayer, ...]:
+                return layers or self.engine.layers(batch, self.layer, resolver, kind=kind)
+
+            return Shot(self.engine, batch, find, resolver, combine=self.combine, graph=self.differentiable)
+
+        return _Shots(open_shot(batch, resolver, layers), open_shot)
+
+    def _part(self, gathered: Gathered, shots: "_Shots", method: Method, skipped: dict[str, str] | None) -> Part | None:
+        """Return the batch explained by one method; None, with the reason noted in `skipped`, where it cannot be."""
+        if skipped is not None and method.name in skipped:
+            return None
+        try:
+            maps = self._average(gathered.batch, shots, method)
+        except (MethodError, ExplainError) as error:
+            if skipped is None:
+                raise
+            skipped[method.name] = str(error)
+            return None
+        plain = shots.plain
+        layers = plain.layers if method.kind == "cam" else ()
+        return Part(gathered, layers, maps, plain.scores(method), plain.targets(method))
+
+    def _average(self, batch: Batch, shots: "_Shots", method: Method) -> Tensor:
+        """Return the method's maps, averaged over the variants of the input."""
+        changes = variants(self.augment, self.noise, self.samples, self.seed or 0, len(batch.size))
+        if changes == (IDENTITY,):
+            return shots.plain.maps(method)
+        x = batch.tensor
+        if x is None:
+            raise UsageError(
+                "augment and noise change the input, but this network takes several tensors and it is not clear which "
+                "to change; leave them out."
+            )
+        fixed = shots.plain.targets(method)
+
+        def unchanged(_output: Any, n: int) -> tuple[tuple[Target, ...], ...]:
+            return fixed[:n]  # the predicted class is that of the unchanged input
+
+        total: Tensor | None = None
+        for change in changes:
+            shot = shots.plain
+            if change is not IDENTITY:
+                changed = batch.with_tensor(change.change(x))
+                same = changed.size == batch.size and method.kind == "cam"
+                shot = shots.open(changed, unchanged, shots.plain.layers if same else None)
+            maps = change.undo(shot.maps(method))
+            total = maps if total is None else total + maps
+        assert total is not None
+        return total / len(changes)
 
     def capture_and_map(
         self,
@@ -138,24 +248,17 @@ class Explainer:
         layers: tuple[TargetLayer, ...] | None = None,
     ) -> Part:
         """Explain one gathered batch for the targets that `resolver` makes of the output, at these layers if given."""
-        batch = gathered.batch
-        layers = layers or self.engine.layers(batch, self.layer, resolver, kind=kind)
-        captures, targets, _ = self.engine.capture(batch, layers, resolver)
-        maps = _combine([self._map(capture) for capture in captures])
-        return Part(gathered, layers, maps, captures[0].scores, targets)
+        part = self._part(gathered, self._shots(gathered.batch, resolver, kind, layers), self._method, None)
+        assert part is not None
+        return part
 
-    def _map(self, capture: Capture) -> Tensor:
-        # A caller's autocast would compute the map in half precision.
-        with torch.autocast(capture.activations.device.type, enabled=False):
-            maps: Any = self._cam(capture)
-        n, t = capture.scores.shape
-        expected = (n, t, *capture.activations.shape[2:])
-        found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-        if found != expected:
-            raise MethodError(f"The method {self.method!r} returned {found} instead of a tensor of shape {expected}.")
-        return maps.detach()
+    def with_model(self, model: Model, layer: LayerSpec) -> "Explainer":
+        """Return an explainer of another model that does all else as this one does."""
+        twin = copy.copy(self)
+        twin.model, twin.layer, twin.engine = model, layer, Engine(model.net)
+        return twin
 
-    def _join(self, parts: Sequence["Part"]) -> Explanation:
+    def _join(self, parts: Sequence[Part], method: Method) -> Explanation:
         first = parts[0]
         size = first.gathered.batch.size
         maps = torch.cat([p.maps for p in parts])
@@ -164,61 +267,44 @@ class Explainer:
             maps=maps,
             scores=torch.cat([p.scores for p in parts]),
             targets=tuple(row for p in parts for row in p.targets),
-            method=self.method,
-            layer=" + ".join(layer.title for layer in first.layers),
+            method=method.name,
+            layer=" + ".join(layer.title for layer in first.layers) or "input",
             resolution=_resolution(first.layers, tuple(maps.shape[2:]), size),
             inputs=inputs,
             geometries=tuple(g for p in parts for g in p.gathered.geometries),
             input_size=size,
-            flags=flags_of(maps),
-            units=self.units,
+            flags=flags_of(maps.detach()),
+            units=method.units,
             model=self.model.name,
-            provenance=self._provenance(),
-            origin=(self, tuple(p.gathered for p in parts)),
+            provenance=self._provenance(method),
+            origin=(self if method == self._method else self._with_method(method), tuple(p.gathered for p in parts)),
         )
 
-    def _provenance(self) -> dict[str, Any]:
+    def _with_method(self, method: Method) -> "Explainer":
+        twin = copy.copy(self)
+        twin._method = method
+        return twin
+
+    def _provenance(self, method: Method) -> dict[str, Any]:
+        averaged = stated(self.augment, self.noise, self.samples, self.seed or 0)
         return {
             "heatproof": heatproof.__version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
             "model": self.model.name,
             "source": self.model.source,
-            "method": self.method,
-            "several_layers": "mean over layers, each resampled linearly to the finest grid",
+            "method": method.name,
+            "settings": {name: _plain(value) for name, value in method.settings.items()},
+            "several_layers": STATED[self.combine],
+            **({"averaged": averaged} if averaged else {}),
         }
 
 
-def explain(
-    model: nn.Module | Model,
-    x: Any,
-    target: Any = None,
-    method: Method = "gradcam",
-    layer: LayerSpec = None,
-    *,
-    batch_size: int | None = None,
-    **spellings: Any,
-) -> Explanation:
-    """Explain what `model` looked at in `x`: one call of an `Explainer`, see there for arguments and errors.
+class _Shots:
+    """The unchanged batch, and how to open changed ones."""
 
-    Source: Selvaraju et al. 2017, "Grad-CAM", eqs. 1 and 2, for the default method.
-    """
-    layer = layer_of(layer, {k: spellings.pop(k) for k in list(spellings) if k.startswith("target_layer")})
-    target = target_of(target, spellings)
-    return Explainer(model, layer, method, batch_size=batch_size)(x, target)
-
-
-def _combine(maps: Sequence[Tensor]) -> Tensor:
-    """Return the mean of the layers' maps, on the finest of their grids."""
-    if len(maps) == 1:
-        return maps[0]
-    finest = max((tuple(m.shape[2:]) for m in maps), key=lambda g: torch.Size(g).numel())
-    mode = LINEAR[len(finest)]
-    same = [
-        m if tuple(m.shape[2:]) == finest else F.interpolate(m, size=finest, mode=mode, align_corners=False)
-        for m in maps
-    ]
-    return torch.stack(same).mean(0)
+    def __init__(self, plain: Shot, open_shot: Callable[..., Shot]) -> None:
+        self.plain, self.open = plain, open_shot
 
 
 def _resolution(layers: Sequence[TargetLayer], grid: tuple[int, ...], size: tuple[int, ...]) -> Resolution:
@@ -229,33 +315,6 @@ def _resolution(layers: Sequence[TargetLayer], grid: tuple[int, ...], size: tupl
     return Resolution(grid, tuple(s / g for s, g in zip(size, grid, strict=True)), reach)
 
 
-def _slice(target: Any, begin: int, gathered: Gathered) -> Any:
-    """Return the targets of one chunk; a list whose length is not the number of inputs is refused at once."""
-    if hasattr(target, "tolist") and not callable(target):
-        target = target.tolist()
-    if not isinstance(target, list | tuple):
-        return target
-    total = gathered.total
-    if len(target) != total:
-        one = f"; for several targets of one input write [{list(target)!r}]" if total == 1 and target else ""
-        raise TargetError(f"{len(target)} targets for {total} inputs: give one entry per input{one}.")
-    return list(target[begin : begin + gathered.batch.n])
-
-
-def _kind(target: Any) -> Hashable:
-    """Return what tells targets apart that may flow through other layers: the first input's callables, by identity."""
-    first = target[0] if isinstance(target, list | tuple) and target else target
-    return tuple(_Same(v) for v in (first if isinstance(first, list | tuple) else [first]) if callable(v))
-
-
-class _Same:
-    """A dictionary key for any object, hashable or not, that stands for this very object (or bound method)."""
-
-    def __init__(self, value: Any) -> None:
-        self._parts = (getattr(value, "__func__", value), getattr(value, "__self__", None))
-
-    def __hash__(self) -> int:
-        return hash(tuple(map(id, self._parts)))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and all(a is b for a, b in zip(self._parts, other._parts, strict=True))
+def _plain(value: Any) -> Any:
+    """Return a setting as a manifest can hold it."""
+    return value if isinstance(value, str | int | float | bool | type(None)) else repr(value)

@@ -18,6 +18,12 @@ def target_of(target: Any, spellings: dict[str, Any]) -> Any:
     return _one("target", target, _TARGET, spellings)
 
 
+def split(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the peers' spellings of `layer` and `target`, and all that is left."""
+    spelled = {name: value for name, value in settings.items() if name in (*_LAYER, *_TARGET)}
+    return spelled, {name: value for name, value in settings.items() if name not in spelled}
+
+
 def _one(name: str, value: Any, accepted: tuple[str, ...], spellings: dict[str, Any]) -> Any:
     for other, given in spellings.items():
         if other not in accepted:

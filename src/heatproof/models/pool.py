@@ -77,12 +77,15 @@ class ViewPool:
             return self._version
 
     @contextmanager
-    def borrow(self, *, quiet: bool = False, own_parameters: bool = False) -> Generator[nn.Module]:
+    def borrow(
+        self, *, quiet: bool = False, own_parameters: bool = False, for_good: bool = False
+    ) -> Generator[nn.Module]:
         """Lend a view in eval mode to one caller at a time.
 
         Args:
             quiet: leave out the user's hooks, unless they matter: for all runs but the one that is explained.
             own_parameters: give the view copies of the parameters, which no optimizer steps on meanwhile.
+            for_good: nobody else gets this view afterwards: a graph over its buffers lives on.
         """
         version = self.structure()
         if not self.viewable:
@@ -104,7 +107,7 @@ class ViewPool:
         with _quiet(view.hooked if quiet and not self.hooks_matter else []), _uncached_casts():
             yield view.net
         # Reached only when nothing was raised: a view that an error left in an unknown state is not used again.
-        if not own_parameters and not view.watch.changed():
+        if not own_parameters and not for_good and not view.watch.changed():
             with self._lock:
                 if version == self._version:
                     self._idle.append(view)

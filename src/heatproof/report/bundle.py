@@ -197,7 +197,7 @@ def _about_map(ex: Explanation, index: int, target: int, name: str) -> dict[str,
     return {
         "name": ex.targets[index][target].name,
         "index": ex.targets[index][target].index,
-        "score": float(ex.scores[index, target]),
+        "score": float(ex.scores[index, target].detach()),
         "minimum": float(values.min()),
         "maximum": float(values.max()),
         "flags": ex.flags[index][target],

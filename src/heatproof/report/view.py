@@ -17,6 +17,7 @@ THRESHOLD = 0.15
 OPACITY = 0.6
 _UNITS = {
     "activations": "activation of the layer, not in units of the score",
+    "score per input": "score per unit of the model's input",
     "none": "no unit: only the places compare",
     "unknown": "as the method gives it",
 }
@@ -63,7 +64,7 @@ class View:
     @property
     def score(self) -> float:
         """The target's value."""
-        return float(self.ex.scores[self.index, self.column])
+        return float(self.ex.scores[self.index, self.column].detach())
 
     @cached_property
     def restored(self) -> Float[np.ndarray, "*original"]:

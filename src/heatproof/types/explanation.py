@@ -74,7 +74,8 @@ class Explanation:
         input_size: spatial size of what the model was given.
         flags: per input and target: "blank", "constant", "non-finite", "all-negative".
         units: what the values of `maps` are measured in: "score" (the target's own), "activations" (of the layer: the
-            method never asks for the score's size), "none" or "unknown" (a function of the user's).
+            method never asks for the score's size), "score per input" (a gradient), "none" or "unknown" (a function of
+            the user's).
         model: name of the model.
         provenance: versions, seeds, settings: what is needed to make it again.
         origin: the explainer and the batch that it explained, for the checks that run the model again.

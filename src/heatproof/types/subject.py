@@ -31,19 +31,22 @@ class Gradients(Protocol):
 class Subject:
     """Inputs, their scores, and the model as a function of them.
 
+    All that the functions return is in at least float32 and without a graph.
+
     Attributes:
         inputs: (n, c, *spatial) what the model was given.
         scores: (n, t) y.
-        rescore: `(inputs (m, c, *spatial), rows (m,)) -> scores (m, t)`.
+        rescore: `(inputs (m, c, *spatial), rows (m,)) -> scores (m, t)`, with `rows` saying whose targets (0..n-1).
         gradients: `(inputs, rows, rectifier="plain") -> dy/dx (m, t, c, *spatial)`.
-        bias_gradients: `() -> [b dy/db at every place (n, t, c, *grid)]`, for every layer on a grid that adds
-            a bias b (that of a normalization with fixed statistics included).
-        capture: `() -> Capture` at the target layer, for methods that are built on a CAM.
+        captures: `() -> one Capture per target layer`, for methods that are built on a CAM.
+        bias_gradients: `(rows (m,)) -> [b dy/db at every place (m, t, c, *grid)]` at the inputs that `rows` names, for
+            every convolution, linear layer and normalization, b being what it puts out for zero. Where its places are
+            not known to lie over the input (tokens, a classifier), they are summed up: (m, t, c).
     """
 
     inputs: Float[Tensor, "n c *spatial"]
     scores: Float[Tensor, "n t"]
     rescore: Callable[[Float[Tensor, "m c *spatial"], Int[Tensor, " m"]], Float[Tensor, "m t"]]
     gradients: Gradients
-    capture: Callable[[], Capture]
-    bias_gradients: Callable[[], list[Float[Tensor, "n t c *grid"]]]
+    captures: Callable[[], tuple[Capture, ...]]
+    bias_gradients: Callable[[Int[Tensor, " m"]], list[Float[Tensor, "m t c *grid"]]]
