@@ -26,7 +26,7 @@ class Method:
         kind: which of the two.
         units: what the values of its maps are measured in, see `Explanation.units`.
         differentiable: whether its map can be part of a training loss.
-        own_grid: whether its maps may lie on another grid than the target layer's.
+        finer: whether its maps may lie on a finer grid than the target layer's.
         settings: keyword arguments for the function.
     """
 
@@ -35,7 +35,7 @@ class Method:
     kind: Literal["cam", "attribution"]
     units: str
     differentiable: bool
-    own_grid: bool = False
+    finer: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def accepted(self) -> tuple[str, ...]:
@@ -108,5 +108,5 @@ def _named(name: str) -> Method:
         kind="cam" if plugin.attribute == "cam" else "attribution",
         units=getattr(module, "UNITS", "score"),
         differentiable=getattr(module, "DIFFERENTIABLE", False),
-        own_grid=getattr(module, "GRID", "layer") != "layer",
+        finer=getattr(module, "GRID", "layer") == "finest",
     )

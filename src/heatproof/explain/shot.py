@@ -102,8 +102,6 @@ class Shot:
 def _checked(maps: object, grid: tuple[int, ...], scores: Tensor, method: Method) -> Tensor:
     n, t = scores.shape
     expected = (n, t, *grid)
-    if method.own_grid and isinstance(maps, Tensor) and maps.ndim == len(expected):
-        expected = (n, t, *maps.shape[2:])
     found = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
     if method.finer and isinstance(maps, Tensor) and maps.ndim == len(expected):
         expected = (n, t, *map(max, grid, maps.shape[2:]))
