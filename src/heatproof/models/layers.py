@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
 from torch import nn
 
 from heatproof.errors import LayerError, TargetError, nearest
-from heatproof.models.layout import Layout, infer
+from heatproof.models.layout import Layout, options
 from heatproof.models.outputs import Key, class_scores
 from heatproof.models.trace import Call, Identity, Output, Trace
 from heatproof.models.view import unwrap
@@ -192,9 +191,22 @@ def _without_wrappers(name: str) -> str:
     return name.rstrip(".")
 
 
-def _place(trace: Trace, call: Call, output: Output, *, strict: bool = True) -> TargetLayer | None:
-    if not output.floating:
-        return None
+def doubtful(trace: Trace) -> list[tuple[Call, Output, tuple[Layout, ...]]]:
+    """Return every tensor whose shape does not tell how it lies on a grid, with the ways in which it may."""
+    found: dict[Identity, tuple[Call, Output, tuple[Layout, ...]]] = {}
+    axes = len(trace.input_size)
+    for call in trace.calls[:-1]:
+        for output in call.outputs:
+            if output.identity in found or not output.floating or output.shape[:1] != (trace.n,):
+                continue
+            ways = _options(trace, call, output, strict=True)
+            sequence = len(output.shape) == 3 and output.shape[1] > 3 and 0 not in output.shape
+            if (sequence and axes > 1) or any(way.kind != "channels_first" for way in ways):
+                found[output.identity] = (call, output, ways)
+    return list(found.values())
+
+
+def _options(trace: Trace, call: Call, output: Output, *, strict: bool) -> tuple[Layout, ...]:
     # A token sequence keeps the grid of the feature map that it was cut from: the latest that fits.
     seen = [
         o.shape[2:]
@@ -204,8 +216,17 @@ def _place(trace: Trace, call: Call, output: Output, *, strict: bool = True) -> 
         if len(o.shape) == len(trace.input_size) + 2 and len(output.shape) == 3
     ]
     lengths = {o.shape[1] for c in trace.calls for o in c.outputs if len(o.shape) == 3}
-    layout = infer(output.shape, trace.n, trace.input_size, seen, lengths, strict=strict)
-    if layout is None or prod(layout.grid) == 0:
+    return options(output.shape, trace.n, trace.input_size, seen, lengths, prefix=trace.prefix, strict=strict)
+
+
+def _place(trace: Trace, call: Call, output: Output, *, strict: bool = True) -> TargetLayer | None:
+    if not output.floating:
+        return None
+    if output.identity in trace.layouts:
+        layout = trace.layouts[output.identity]
+    else:
+        layout = next(iter(_options(trace, call, output, strict=strict)), None)
+    if layout is None:
         return None
     reach = output.reach if layout.kind == "channels_first" else None  # the others mix places by attention
     if reach is not None:

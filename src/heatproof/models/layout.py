@@ -1,8 +1,8 @@
 """How a layer's output lies on a grid: channels first, channels last, or a sequence of tokens."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import floor, prod
+from math import floor, inf, prod
 from typing import Literal
 
 import torch
@@ -10,8 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 MAX_PREFIX = 16
-"""Most class, distillation and register tokens that are looked for before the grid's tokens."""
-
+"""Most tokens (class, distillation, registers) beside the grid's that are assumed without having been measured."""
 
 _EVEN = 1.1
 """Strides of the axes that differ by less than this count as alike."""
@@ -22,7 +21,8 @@ class Layout:
     """Where the grid lies in a layer's output.
 
     Attributes:
-        kind: "channels_first" (n, k, *grid), "channels_last" (n, *grid, k) or "tokens" (n, prefix + prod(grid), k).
+        kind: "channels_first" (n, k, *grid), "channels_last" (n, *grid, k) or "tokens"
+            (n, prefix + prod(grid) + suffix, k).
         grid: positions per axis.
         prefix: tokens before the first grid position (class, distillation, registers).
     """
@@ -59,7 +59,21 @@ def infer(
     *,
     strict: bool = True,
 ) -> Layout | None:
-    """Return how an output of `shape` lies on a grid of at least 2 positions a side over the input, or None.
+    """Return the likeliest of `options`, or None where there is none."""
+    return next(iter(options(shape, n, input_size, seen, lengths, strict=strict)), None)
+
+
+def options(
+    shape: Sequence[int],
+    n: int,
+    input_size: Sequence[int],
+    seen: Iterable[tuple[int, ...]] = (),
+    lengths: Collection[int] = (),
+    *,
+    prefix: int | None = None,
+    strict: bool = True,
+) -> tuple[Layout, ...]:
+    """Return how an output of `shape` may lie on a grid of at least 2 positions a side over the input, likeliest first.
 
     Args:
         shape: shape of the raw output.
@@ -67,24 +81,25 @@ def infer(
         input_size: spatial size of the input.
         seen: grids that earlier layers of the same run had, latest first: a token sequence keeps one of them.
         lengths: lengths of the token sequences of the same run: (n, heads, length, ...) is attention, not a grid.
+        prefix: tokens before the grid's, where the network's configuration says it.
         strict: refuse grids that are not aligned with the input. A network that resizes its input itself has such.
     """
     axes = len(input_size)
     if not shape or shape[0] != n or prod(shape) == 0:
-        return None
+        return ()
+    found: list[Layout] = []
     if len(shape) == axes + 2:
         first, last = tuple(shape[2:]), tuple(shape[1:-1])
         if axes > 1 and first[0] in lengths and shape[1] not in lengths:
-            return None
-        skew_first, skew_last = _skew(first, input_size), _skew(last, input_size)
-        if skew_first is not None and (skew_last is None or skew_first <= skew_last):
-            return Layout("channels_first", first)
-        if skew_last is not None:
-            return Layout("channels_last", last)
-        return None if strict or min(first) < 2 else Layout("channels_first", first)
-    if len(shape) == 3 and axes > 1:
-        return _tokens(shape[1], input_size, seen)
-    return None
+            return ()
+        skews = [("channels_first", first, _skew(first, input_size)), ("channels_last", last, _skew(last, input_size))]
+        aligned = [(skew, kind, grid) for kind, grid, skew in skews if skew is not None]
+        found += [Layout(kind, grid) for _, kind, grid in sorted(aligned, key=lambda entry: entry[0])]
+        if not found and not strict and min(first) >= 2:
+            found.append(Layout("channels_first", first))
+    if len(shape) == 3:
+        found += _tokens(shape[1], input_size, seen, prefix)
+    return tuple(dict.fromkeys(found))
 
 
 def _skew(grid: Sequence[int], size: Sequence[int]) -> float | None:
@@ -102,13 +117,18 @@ def _skew(grid: Sequence[int], size: Sequence[int]) -> float | None:
     return skew if skew <= _EVEN or whole else None
 
 
-def _tokens(length: int, input_size: Sequence[int], seen: Iterable[tuple[int, ...]]) -> Layout | None:
-    for grid in seen:
-        if len(grid) == len(input_size) and 0 <= length - prod(grid) <= MAX_PREFIX and min(grid) >= 2:
-            return Layout("tokens", grid, length - prod(grid))
-    # No earlier layer showed the grid: square patches of one size are the only other thing that can be inferred.
-    for patch in range(1, min(input_size) // 2 + 1):
-        grid = tuple(s // patch for s in input_size)
-        if 0 <= length - prod(grid) <= MAX_PREFIX and all(s % patch == 0 for s in input_size):
-            return Layout("tokens", grid, length - prod(grid))
-    return None
+def _tokens(
+    length: int, input_size: Sequence[int], seen: Iterable[tuple[int, ...]], prefix: int | None
+) -> Iterator[Layout]:
+    grids = [g for g in dict.fromkeys(seen) if len(g) == len(input_size) and _skew(g, input_size) is not None]
+    # Evenly sampled grids first: a table of relative positions has a shape like a grid's, too.
+    grids.sort(key=lambda g: (_skew(g, input_size) or inf) > _EVEN)
+    if len(input_size) > 1:  # square patches of one size are the only other thing that can be inferred
+        cut = range(1, min(input_size) // 2 + 1)
+        grids += [tuple(s // p for s in input_size) for p in cut if all(s % p == 0 for s in input_size)]
+    for grid in grids:
+        extra = length - prod(grid)
+        if 0 <= extra <= MAX_PREFIX and (extra or len(grid) > 1):
+            if prefix is not None and 0 <= prefix < extra:
+                yield Layout("tokens", grid, prefix)
+            yield Layout("tokens", grid, extra)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from heatproof.models.layout import Layout
 from heatproof.models.outputs import Key, tensors
 
 Identity = tuple[int, int]
@@ -61,12 +62,17 @@ class Trace:
         output: the model's output.
         input_size: spatial size of the input.
         n: batch size.
+        prefix: tokens before the grid's, where the network's configuration says it.
+        layouts: how the tensors lie on a grid whose shapes alone do not tell, as far as that was found out; None for
+            those that lie on none.
     """
 
     input_size: tuple[int, ...]
     n: int
     calls: list[Call] = field(default_factory=list[Call])
     output: Any = None
+    prefix: int | None = None
+    layouts: dict[Identity, Layout | None] = field(default_factory=dict[Identity, Layout | None])
 
 
 class _Numbers:
@@ -88,7 +94,7 @@ class _Numbers:
 
 def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[int, ...], n: int) -> Trace:
     """Run `view` once without recording gradients and return what happened."""
-    record = Trace(input_size, n)
+    record = Trace(input_size, n, prefix=_configured_prefix(view))
     number = _Numbers()
     reaches = _Reach(input_size)
     counts: dict[str, int] = {}
@@ -132,6 +138,21 @@ def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[in
         for handle in handles:
             handle.remove()
     return record
+
+
+def _configured_prefix(net: nn.Module) -> int | None:
+    """Return how many tokens stand before the grid's by what the network's own attributes say; None if nothing."""
+    for module in net.modules():
+        # timm: class, distillation and register tokens together
+        if isinstance(count := getattr(module, "num_prefix_tokens", None), int):
+            return count
+        # transformers: registers stand between the class token and the grid, detection tokens after it
+        config = getattr(module, "config", None)
+        if isinstance(count := getattr(config, "num_register_tokens", None), int):
+            return 1 + count
+        if isinstance(getattr(config, "num_detection_tokens", None), int):
+            return 1
+    return None
 
 
 def _passive(given: list[Tensor], returned: list[Tensor]) -> bool:
