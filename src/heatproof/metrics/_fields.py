@@ -53,7 +53,7 @@ def stretched(maps: Float[Tensor, "m *grid"], spatial: tuple[int, ...]) -> Float
     return F.interpolate(maps.unsqueeze(1), size=spatial, mode=mode, align_corners=False)
 
 
-def require_fit(maps: Float[Tensor, "n t *grid"], inputs: Float[Tensor, "n c *spatial"]) -> None:
+def require_fit(maps: Float[Tensor, "n t *grid"], inputs: Float[Tensor, "k c *spatial"]) -> None:
     """Refuse maps that cannot be maps of these inputs.
 
     Raises:

@@ -43,15 +43,23 @@ def scored(
 
     `weigh(chunk)` gives, for some of the m, how much of each grid position is removed.
     """
-    if batch < 1:
-        raise UsageError(f"batch is {batch}; it must be at least 1.")
     spatial = tuple(inputs.shape[2:])
     found: list[Tensor] = []
-    for begin in range(0, len(rows), batch):
-        chunk = slice(begin, begin + batch)
+    for chunk in chunks(len(rows), batch):
         weights = to_input(weigh(chunk).to(inputs), spatial)
         found.append(called(score, imputer(inputs[rows[chunk]], weights), rows[chunk]).to(inputs.device))
     return torch.cat(found)
+
+
+def chunks(count: int, batch: int) -> list[slice]:
+    """Return slices of at most `batch` that cover `count` rows.
+
+    Raises:
+        UsageError: batch is not positive.
+    """
+    if batch < 1:
+        raise UsageError(f"batch is {batch}; it must be at least 1.")
+    return [slice(begin, begin + batch) for begin in range(0, count, batch)]
 
 
 def called(score: Score, inputs: Float[Tensor, "m c *spatial"], rows: Int[Tensor, " m"]) -> Float[Tensor, "m t"]:
@@ -65,7 +73,8 @@ def called(score: Score, inputs: Float[Tensor, "m c *spatial"], rows: Int[Tensor
 def plain(inputs: Float[Tensor, "n c *spatial"], score: Score, batch: int) -> Float[Tensor, "n t"]:
     """Return the scores of the inputs as they are."""
     rows = torch.arange(len(inputs), device=inputs.device)
-    return torch.cat([called(score, inputs[r], r) for r in rows.split(batch)]).to(inputs.device)
+    found = [called(score, inputs[chunk], rows[chunk]) for chunk in chunks(len(inputs), batch)]
+    return torch.cat(found).to(inputs.device)
 
 
 def curves(

@@ -9,7 +9,7 @@ from torch import Tensor
 from heatproof.errors import MethodError
 from heatproof.metrics._fields import require_fit
 from heatproof.metrics._order import finite
-from heatproof.metrics._perturb import BATCH, Score
+from heatproof.metrics._perturb import BATCH, Score, chunks
 from heatproof.metrics._record import Measurement, Metric
 from heatproof.metrics._stats import pearson
 from heatproof.metrics.drop import average_drop, highlighted, shares
@@ -50,9 +50,10 @@ def coherence(
     require_fit(maps, inputs)
     t = maps.shape[1]
     again: list[Tensor] = []
-    for rows in torch.arange(len(inputs), device=inputs.device).split(max(1, batch // t)):
-        shown = highlighted(maps[rows], inputs[rows], imputer or constant(0.0)).flatten(0, 1)
-        found = explained(explain, shown, rows.repeat_interleave(t), maps).unflatten(0, (-1, t))
+    for chunk in chunks(len(inputs), max(1, batch // t)):
+        shown = highlighted(maps[chunk], inputs[chunk], imputer or constant(0.0)).flatten(0, 1)
+        rows = torch.arange(len(inputs), device=inputs.device)[chunk].repeat_interleave(t)
+        found = explained(explain, shown, rows, maps).unflatten(0, (-1, t))
         again.append(found.diagonal(dim1=1, dim2=2).movedim(-1, 1))
     other = torch.cat(again).flatten(2)
     r = pearson(maps.flatten(2).clamp(min=0), other.clamp(min=0))

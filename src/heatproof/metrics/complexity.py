@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from heatproof.metrics._order import finite
@@ -36,7 +36,7 @@ def entropy(maps: Float[Tensor, "n t *grid"]) -> Float[Tensor, "n t"]:
     return torch.where(defined, -torch.xlogy(values, values).sum(-1), torch.nan)
 
 
-def _shares(maps: Float[Tensor, "n t *grid"]) -> tuple[Float[Tensor, "n t m"], Float[Tensor, "n t"]]:
+def _shares(maps: Float[Tensor, "n t *grid"]) -> tuple[Float[Tensor, "n t m"], Bool[Tensor, "n t"]]:
     """Return |map| as shares of its sum, and where that is defined."""
     values = maps.flatten(2).double().abs()
     values = values / values.amax(-1, keepdim=True)  # first, so that sums of huge values do not overflow

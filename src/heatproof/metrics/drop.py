@@ -8,7 +8,7 @@ from torch import Tensor
 
 from heatproof.metrics._fields import require_fit, stretched
 from heatproof.metrics._order import finite
-from heatproof.metrics._perturb import BATCH, Score, called, plain
+from heatproof.metrics._perturb import BATCH, Score, called, chunks, plain
 from heatproof.metrics._record import Measurement, Metric
 from heatproof.metrics.imputers import Imputer, constant
 
@@ -94,12 +94,13 @@ def _before_and_after(
 ) -> tuple[Float[Tensor, "n t"], Float[Tensor, "n t"]]:
     require_fit(maps, inputs)
     t = maps.shape[1]
+    before = plain(inputs, score, batch)
     after: list[Tensor] = []
-    for rows in torch.arange(len(inputs), device=inputs.device).split(max(1, batch // t)):
-        shown = highlighted(maps[rows], inputs[rows], imputer or constant(0.0))
-        found = called(score, shown.flatten(0, 1), rows.repeat_interleave(t)).to(inputs.device)
-        after.append(found.unflatten(0, (-1, t)).diagonal(dim1=1, dim2=2))
-    return plain(inputs, score, batch), torch.cat(after)
+    for chunk in chunks(len(inputs), max(1, batch // t)):
+        shown = highlighted(maps[chunk], inputs[chunk], imputer or constant(0.0)).flatten(0, 1)
+        rows = torch.arange(len(inputs), device=inputs.device)[chunk].repeat_interleave(t)
+        after.append(called(score, shown, rows).to(inputs.device).unflatten(0, (-1, t)).diagonal(dim1=1, dim2=2))
+    return before, torch.cat(after)
 
 
 _PAPER = "Chattopadhyay et al. 2018, Grad-CAM++: improved visual explanations for deep convolutional networks"

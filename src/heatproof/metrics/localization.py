@@ -3,13 +3,16 @@
 Masks are boolean, on the maps' grid, one per input (n, 1, *grid) or per target (n, t, *grid); `to_grid` brings masks at
 the input's size there. Everywhere: an empty mask gives NaN, not a miss; a map that is not finite gives NaN; a map that
 prefers no position (constant, or without positive evidence where only that counts) scores exactly at chance.
+
+The signatures call a mask's shape (k, u, *size), so that a wrong one reaches the check that says what is wrong with it.
 """
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -29,6 +32,13 @@ __all__ = [
 ]
 
 
+_POOLS: dict[int, Callable[..., Tensor]] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
+
+
 def to_grid(masks: Bool[Tensor, "n t *spatial"], grid: Sequence[int], share: float = 0.5) -> Bool[Tensor, "n t *grid"]:
     """Return masks on a coarser grid: the positions of which at least `share` is covered.
 
@@ -41,9 +51,7 @@ def to_grid(masks: Bool[Tensor, "n t *spatial"], grid: Sequence[int], share: flo
     spatial = tuple(masks.shape[2:])
     if len(grid) != len(spatial) or any(g > s for g, s in zip(grid, spatial, strict=True)):
         raise UsageError(f"Masks of size {spatial} do not fit a grid of {tuple(grid)}; give masks at the input's size.")
-    pool = (torch.nn.functional.adaptive_avg_pool1d, torch.nn.functional.adaptive_avg_pool2d)
-    pools = {1: pool[0], 2: pool[1], 3: torch.nn.functional.adaptive_avg_pool3d}
-    covered = pools[len(grid)](masks.double(), list(grid))
+    covered = _POOLS[len(grid)](masks.double(), tuple(grid))
     most = covered.flatten(2).amax(-1).reshape(*masks.shape[:2], *[1] * len(grid))
     # Within rounding: means of zeros and ones are compared.
     return (covered >= torch.minimum(most, torch.full_like(most, share)) - 1e-12) & (most > 0)
@@ -55,7 +63,7 @@ def area_share(masks: Bool[Tensor, "n u *grid"]) -> Float[Tensor, "n u"]:
 
 
 def pointing_game(
-    maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "n u *grid"], tolerance: float = 0.0
+    maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "k u *size"], tolerance: float = 0.0
 ) -> Float[Tensor, "n t"]:
     """Return whether the largest value lies in the mask: 1 a hit, 0 a miss, between them for ties.
 
@@ -77,7 +85,7 @@ def pointing_game(
     return _defined((best * inside).sum(-1) / best.sum(-1), values, inside)
 
 
-def relevance_mass(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "n u *grid"]) -> Float[Tensor, "n t"]:
+def relevance_mass(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "k u *size"]) -> Float[Tensor, "n t"]:
     """Return the share of the positive evidence that lies in the mask.
 
     Range 0 to 1, higher is better, chance level: the share of the grid that the mask covers, which is also the
@@ -94,7 +102,7 @@ def relevance_mass(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "n u *g
     return _defined((positive * inside).sum(-1) / positive.sum(-1), values, inside)
 
 
-def relevance_rank(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "n u *grid"]) -> Float[Tensor, "n t"]:
+def relevance_rank(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "k u *size"]) -> Float[Tensor, "n t"]:
     """Return which share of the K largest values lies in the mask, K being the mask's size.
 
     Values tied at rank K share what is left of the K places. Range 0 to 1, higher is better, chance level: the share
@@ -112,7 +120,7 @@ def relevance_rank(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "n u *g
 
 
 def iou(
-    maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "n u *grid"], threshold: float = 0.15
+    maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "k u *size"], threshold: float = 0.15
 ) -> Float[Tensor, "n t"]:
     """Return intersection over union of the mask and the positions above a threshold.
 
@@ -136,7 +144,7 @@ def iou(
 
 def iou_threshold(
     maps: Float[Tensor, "n t *grid"],
-    masks: Bool[Tensor, "n u *grid"],
+    masks: Bool[Tensor, "k u *size"],
     candidates: Sequence[float] = tuple(i / 20 for i in range(1, 20)),
 ) -> float:
     """Return the candidate threshold with the best mean IoU on tuning data, which must not be scored afterward.
@@ -156,7 +164,7 @@ def iou_threshold(
     return candidates[max(range(len(means)), key=means.__getitem__)]
 
 
-def average_precision(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "n u *grid"]) -> Float[Tensor, "n t"]:
+def average_precision(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "k u *size"]) -> Float[Tensor, "n t"]:
     """Return the area under the precision-recall curve, positions as cases and the map as their score.
 
     The area is average precision (a step function, never interpolated); tied values enter together. Range 0 to 1,
@@ -178,7 +186,7 @@ def average_precision(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "n u
 
 
 def _flat(
-    maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "n u *grid"]
+    maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "k u *size"]
 ) -> tuple[Float[Tensor, "n t m"], Float[Tensor, "n t m"]]:
     """Return maps and masks in float64, one row per map."""
     if masks.shape[0] != maps.shape[0] or masks.shape[1] not in (1, maps.shape[1]) or masks.shape[2:] != maps.shape[2:]:
@@ -204,7 +212,7 @@ def _defined(
     return torch.where(finite(values) & (inside.sum(-1) > 0), score, torch.nan)
 
 
-def _dilated(masks: Bool[Tensor, "n u *grid"], tolerance: float) -> Bool[Tensor, "n u *grid"]:
+def _dilated(masks: Bool[Tensor, "k u *size"], tolerance: float) -> Bool[Tensor, "k u *size"]:
     """Return every position within `tolerance` of the mask, without going around the edges."""
     reach = [min(math.floor(tolerance), size - 1) for size in masks.shape[2:]]
     grown = masks.clone()

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heatproof.errors import UsageError
-from heatproof.metrics._perturb import BATCH, Score
+from heatproof.metrics._perturb import BATCH, Score, chunks
 from heatproof.metrics._record import Measurement, Metric
 from heatproof.metrics._stats import pearson
 from heatproof.metrics._subsets import drawn, drops
@@ -109,7 +109,8 @@ def max_sensitivity(
     noise = torch.rand(draws, *inputs.shape[1:], generator=generator, dtype=torch.float64) * 2 - 1
     noise = (noise * radius).to(inputs)
     place = torch.arange(n * draws, device=inputs.device)
-    found = [explained(explain, inputs[p // draws] + noise[p % draws], p // draws, maps) for p in place.split(batch)]
+    parted = [place[chunk] for chunk in chunks(len(place), batch)]
+    found = [explained(explain, inputs[p // draws] + noise[p % draws], p // draws, maps) for p in parted]
     others = torch.cat(found).reshape(n, draws, t, -1).transpose(1, 2)
     values = maps.flatten(2).double()
     largest = values.abs().amax(-1)
