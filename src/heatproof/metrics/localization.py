@@ -68,7 +68,7 @@ def pointing_game(
     """Return whether the largest value lies in the mask: 1 a hit, 0 a miss, between them for ties.
 
     Of several largest values, each counts for an equal part. Range 0 to 1, higher is better, chance level: the
-    share of the grid within `tolerance` of the mask.
+    share of the grid within `tolerance` of the mask. NaN for an empty mask.
 
     Args:
         maps: signed maps.
@@ -89,7 +89,7 @@ def relevance_mass(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "k u *s
     """Return the share of the positive evidence that lies in the mask.
 
     Range 0 to 1, higher is better, chance level: the share of the grid that the mask covers, which is also the
-    value of a map without positive evidence.
+    value of a map without positive evidence. NaN for an empty mask.
 
     Raises:
         UsageError: the masks do not fit the maps.
@@ -106,7 +106,7 @@ def relevance_rank(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "k u *s
     """Return which share of the K largest values lies in the mask, K being the mask's size.
 
     Values tied at rank K share what is left of the K places. Range 0 to 1, higher is better, chance level: the share
-    of the grid that the mask covers.
+    of the grid that the mask covers. NaN for an empty mask.
 
     Raises:
         UsageError: the masks do not fit the maps.
@@ -126,7 +126,8 @@ def iou(
 
     The threshold is a share of the map's largest positive value and must not come from the data that are scored:
     keep the paper's 15 %, or choose one on other data by `iou_threshold`. A map without positive evidence marks every
-    position. Range 0 to 1, higher is better, chance level: the share of the grid that the mask covers.
+    position. Range 0 to 1, higher is better, chance level: the share of the grid that the mask covers. NaN for an empty
+    mask.
 
     Raises:
         UsageError: the masks do not fit the maps, or the threshold is not in 0..1.
@@ -168,7 +169,7 @@ def average_precision(maps: Float[Tensor, "n t *grid"], masks: Bool[Tensor, "k u
     """Return the area under the precision-recall curve, positions as cases and the map as their score.
 
     The area is average precision (a step function, never interpolated); tied values enter together. Range 0 to 1,
-    higher is better, chance level: the share of the grid that the mask covers.
+    higher is better, chance level: the share of the grid that the mask covers. NaN for an empty mask.
 
     Raises:
         UsageError: the masks do not fit the maps.

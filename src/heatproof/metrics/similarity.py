@@ -45,7 +45,9 @@ def ssim(
 
     The window is Wang's Gaussian (sigma 1.5, 11 positions an axis); on a smaller grid it is cut to the largest odd
     size that fits the shortest axis. Range -1 to 1, higher is more alike, chance level about 0. NaN where a map is not
-    finite, or where both are the same constant.
+    finite, or where both are the same constant. Made for values that are not negative: where the means of two signed
+    maps have opposite signs, the luminance term turns the sign of the whole, so that a map and its opposite can look
+    alike; compare signed maps by `spearman`.
 
     Args:
         a: signed maps, 1 to 3 axes.
