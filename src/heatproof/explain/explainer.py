@@ -182,7 +182,8 @@ class Explainer:
     def _resolver(self, target: Any) -> Resolver:
         def resolver(output: Any, n: int) -> tuple[tuple[Target, ...], ...]:
             wanted = target[:n] if isinstance(target, list | tuple) else target
-            return resolve(wanted, output, n, self.model.label, self.model.index)
+            count = None if self.model.labels is None else len(self.model.labels)
+            return resolve(wanted, output, n, self.model.label, self.model.index, count)
 
         return resolver
 
