@@ -139,7 +139,7 @@ def test_nothing_but_bad_inputs_is_unusable(run_json, tmp_path):
         (("--target", "2"), "Class 2 does not exist"),
         (("--target=-1",), "Class -1 does not exist"),
         (("--layer", "feature"), "There is no layer 'feature'"),
-        (("--method", "gradcan"), "there is no CAM method 'gradcan'"),
+        (("--method", "gradcan"), "there is no method 'gradcan'"),
         (("--target", "1", "--top-k", "2"), "--target and --top-k"),
         (("--top-k", "3"), "--top-k is 3, but the model has 2 classes"),
         (("--batch-size", "many"), "--batch-size is 'many'"),

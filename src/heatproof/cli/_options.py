@@ -1,5 +1,6 @@
 """Arguments and options that several commands share, and the model that they name."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,3 +75,21 @@ def batch_limit(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"--batch-size is {text!r}; give auto, or a number of at least 1.")
     return int(text)
+
+
+def settings_of(given: list[str]) -> dict[str, Any]:
+    """Return the settings that NAME=VALUE arguments name; a value is read as JSON where it is JSON, else as text.
+
+    Raises:
+        UsageError: an argument has no name or no value.
+    """
+    found: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not (name.isidentifier() and equals and value):
+            raise UsageError(f"--setting is {one!r}; write NAME=VALUE, such as centered=true.")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found

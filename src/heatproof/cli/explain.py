@@ -27,11 +27,29 @@ def command(
         ),
     ] = None,
     top_k: Annotated[int | None, typer.Option(help="Explain the K highest-scoring classes instead.", min=1)] = None,
-    method: Annotated[str, typer.Option(help="CAM method, see `heatproof methods`.")] = "gradcam",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Method, see `heatproof methods`; several share one capture and get a folder each, without quick "
+            "checks; `all` for every CAM method that can work here. Default: gradcam."
+        ),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Setting of the method, see `heatproof methods NAME`."),
+    ] = None,
     layer: Annotated[
         list[str] | None,
-        typer.Option(help="Dotted name of the target layer, see `heatproof inspect`; several average."),
+        typer.Option(help="Dotted name of the target layer, see `heatproof inspect`; several are combined."),
     ] = None,
+    combine: Annotated[str, typer.Option(help="How several layers become one map: mean, product, max.")] = "mean",
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(help="Average over this copy of the input, too: flip_x, flip_y, rot90, *0.9, joined by +."),
+    ] = None,
+    noise: Annotated[float, typer.Option(help="Average over noisy copies: a fraction of each input's range.")] = 0.0,
+    samples: Annotated[int, typer.Option(help="How many noisy copies.")] = 16,
+    seed: Annotated[int | None, typer.Option(help="Of the noise, and of methods that draw.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("heatproof-out"),
     signed: Annotated[
         bool, typer.Option("--signed", help="Also draw evidence for and against in one picture.")
@@ -52,35 +70,53 @@ def command(
 
     if target and top_k:
         raise UsageError("--target and --top-k contradict each other; give one of them.")
+    methods, settings = method or ["gradcam"], _options.settings_of(setting or [])
+    several = len(methods) > 1 or methods == ["all"]
     limit = _options.batch_limit(batch_size)
     skipped = Skipped()
     files = find_files(inputs, skipped)
     explainer = heatproof.Explainer(
         _options.load_model(model, arch, labels, preprocess, in_chans, device),
         layer=layer or None,
-        method=method,
+        method="gradcam" if several else methods[0],
         batch_size=limit,
+        combine=combine,
+        augment=augment or (),
+        noise=noise,
+        samples=samples,
+        seed=seed,
+        **({} if several else settings),
     )
     wanted = [int(text) if text.lstrip("-").isdecimal() else text for text in target or []]
 
-    def run(batch: list["Input"]) -> "Explanation":
+    def run(batch: list["Input"]) -> "list[Explanation]":
         targets = top_classes(explainer, batch, top_k) if top_k else [wanted] * len(batch) if wanted else None
+        if several:
+            found = explainer.compare(batch, targets, "all" if methods == ["all"] else methods, **settings)
+            left_out.update(found.skipped)
+            return list(found.values())
         explanation = explainer(batch, targets)
-        return explanation if no_quick_checks else heatproof.quick_checks(explanation)
+        return [explanation if no_quick_checks else heatproof.quick_checks(explanation)]
 
     results: list[dict[str, Any]] = []
+    left_out: dict[str, str] = {}
     taken: set[str] = set()
     with progress(len(files), "explaining") as bar:
         for paths, batch in in_batches(files, limit or CHUNK, skipped):
-            for done, explanation in each_or_alone(run, paths, batch, skipped, first=not results):
+            for done, explanations in each_or_alone(run, paths, batch, skipped, first=not results):
                 for index, path in enumerate(done):
                     folder = out / _folder_name(path, taken)
-                    results.append(_save(_only(explanation, index), path, folder, signed=signed))
-                    if not as_json:
-                        _print(results[-1])
+                    for explanation in explanations:
+                        place = folder / explanation.method if several else folder
+                        results.append(_save(_only(explanation, index), path, place, signed=signed))
+                        if not as_json:
+                            _print(results[-1])
             bar.advance(len(batch))
     if as_json:
-        print_json({"model": explainer.model.name, "results": results, "skipped": skipped.reasons})
+        told = {"model": explainer.model.name, "results": results, "skipped": skipped.reasons}
+        print_json(told | ({"methods_left_out": left_out} if several else {}))
+    for name, reason in left_out.items():
+        typer.secho(f"left out {name}: {reason}", fg=typer.colors.YELLOW, err=True)
     skipped.report()
     raise typer.Exit(skipped.exit_code(len(results)))
 
