@@ -1,4 +1,4 @@
-"""What the peers do to maps and we do not: min-max scaling per input, resizing in between, smoothing by an eigenvector."""
+"""What the peers do to maps and we do not: min-max scaling per input, resizing in between, an eigenvector for a sum."""
 
 import warnings
 from collections.abc import Sequence

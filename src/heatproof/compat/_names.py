@@ -54,7 +54,7 @@ def has_setting(plugin: Plugin, name: str) -> bool:
 
 _SPELLINGS = {
     "ratio_channels_to_ablate": ("ratio",),
-    "num_samples": ("samples", "n_samples", "steps", "n"),
-    "std": ("sigma", "noise"),
+    "num_samples": ("copies", "steps"),
+    "std": ("sigma",),
     "k": ("sigmas",),
 }

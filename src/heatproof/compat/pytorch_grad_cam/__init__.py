@@ -27,7 +27,7 @@ _INSTEAD = {
     "AblationLayerFasterRCNN": "AblationCAM changes the activations of any layer by itself; leave ablation_layer out.",
     "ActivationsAndGradients": "a function from a heatproof.types.Capture, which has both, can be a method.",
     "DeepFeatureFactorization": "it explains no target; use EigenCAM for what stands out in a layer.",
-    "GuidedBackpropReLUModel": "explain with one of heatproof's methods; `heatproof methods` lists them.",
+    "GuidedBackpropReLUModel": "it changes the ReLUs of the model; use HiResCAM, or another of heatproof's methods.",
     "SESS": "average heatproof.explain over crops, or use aug_smooth=True.",
     "SegEigenCAM": "use EigenGradCAM, whose sign follows the evidence for the target.",
     "run_dff_on_image": "it explains no target; use EigenCAM for what stands out in a layer.",

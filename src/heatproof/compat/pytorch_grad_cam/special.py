@@ -53,7 +53,8 @@ class EigenCAM(BaseCAM):
     def __init__(
         self, model: nn.Module, target_layers: Layers, reshape_transform: Transform | None = None, **settings: Any
     ) -> None:
-        super().__init__(model, target_layers, reshape_transform, **{"centered": True, **settings})
+        settings.setdefault("centered", True)
+        super().__init__(model, target_layers, reshape_transform, **settings)
 
 
 class EigenGradCAM(BaseCAM):
@@ -145,7 +146,7 @@ class FinerCAM:
             asked = (1, 2, 3) if comparison_categories is None else comparison_categories
             ranks = [rank for rank in asked if comparison_categories is not None or rank < scores.shape[1]]
             own = scores.max(1, keepdim=True).values if target_idx is None else scores[:, [target_idx]]
-            order = (scores - own).abs().argsort(1, stable=True).tolist()
+            order = (scores - own).abs().argsort(dim=1, stable=True).tolist()
             targets = [FinerWeightedTarget(row[0], [row[rank] for rank in ranks], alpha) for row in order]
         return self.base_cam.forward(input_tensor, targets, eigen_smooth)
 

@@ -1,0 +1,1 @@
+"""pytorch-grad-cam's metrics: multiplying the input by the map."""
