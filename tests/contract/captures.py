@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from heatproof.types import Capture
+from heatproof.errors import MethodError
+from heatproof.types import Attention, Capture
 
 GRIDS = {1: (7,), 2: (4, 5), 3: (3, 4, 2)}
 HEADS = ("pooled", "dense")
@@ -30,7 +32,7 @@ class Toy:
         leaf = activations.clone().requires_grad_()
         everyone = torch.arange(len(leaf))
         with torch.enable_grad():
-            scores = self._pick(self.head(leaf), everyone)
+            scores = self.pick(self.head(leaf), everyone)
             gradients = [
                 torch.autograd.grad(column.sum(), leaf, retain_graph=True)[0] for column in scores.unbind(dim=1)
             ]
@@ -42,17 +44,28 @@ class Toy:
             replay=self._without_grad(self.head),
             rescore=self._without_grad(lambda x: self.head(self.trunk(x))),
             inputs=self.inputs,
+            source=ToySource(self),
         )
+
+    def pick(self, scores: Tensor, rows: Tensor) -> Tensor:
+        """Return the scores (m, t) of the targets, of those of all classes (m, classes)."""
+        return scores.gather(1, self.targets[rows])
+
+    def early(self) -> Capture:
+        """Capture the same scores at an earlier layer, on a grid twice as fine: the input, above 0 and below."""
+        whole = replace(
+            self,
+            trunk=lambda x: torch.cat([x.relu(), (-x).relu()], dim=1),
+            head=lambda a: self.head(self.trunk(a[:, : a.shape[1] // 2] - a[:, a.shape[1] // 2 :])),
+        )
+        return replace(whole.capture(), layer="early")
 
     def _without_grad(self, run: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
         def scores(x: Tensor, rows: Tensor) -> Tensor:
             with torch.no_grad():
-                return self._pick(run(x), rows)
+                return self.pick(run(x), rows)
 
         return scores
-
-    def _pick(self, scores: Tensor, rows: Tensor) -> Tensor:
-        return scores.gather(1, self.targets[rows])
 
     def only(self, i: int) -> "Toy":
         """Keep input i alone."""
@@ -95,6 +108,67 @@ class Toy:
     def with_activations_times(self, factor: float) -> "Toy":
         """Measure the activations in another unit; the score stays what it was."""
         return replace(self, trunk=lambda x: factor * self.trunk(x), head=lambda a: self.head(a / factor))
+
+
+@dataclass(frozen=True)
+class ToySource:
+    """Further runs of a toy, each from the toy itself."""
+
+    toy: Toy
+
+    def recapture(self, inputs: Tensor, rows: Tensor) -> Capture:
+        return replace(self.toy, inputs=inputs, targets=self.toy.targets[rows]).capture()
+
+    def replay_with_graph(self, activations: Tensor, rows: Tensor) -> Tensor:
+        with torch.enable_grad():
+            return self.toy.pick(self.toy.head(activations), rows)
+
+    def classes(self) -> Tensor:
+        with torch.no_grad():
+            return self.toy.head(self.toy.trunk(self.toy.inputs))
+
+    def of_classes(self, classes: Tensor) -> tuple[Tensor, Tensor]:
+        capture = replace(self.toy, targets=classes).capture()
+        return capture.scores, capture.gradients
+
+    def stages(self) -> tuple[Capture, ...]:
+        return (self.toy.early(), self.toy.capture())
+
+    def attention(self) -> tuple[Attention, ...]:
+        raise MethodError("A toy has no attention.")
+
+    def prefix(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Through:
+    """Another source, with what goes in and what comes out changed on the way."""
+
+    source: Any
+    into: Callable[[Tensor], Tensor]
+    out: Callable[[Any], Any]
+
+    def recapture(self, inputs: Tensor, rows: Tensor) -> Capture:
+        return self.out(self.source.recapture(self.into(inputs), rows))
+
+    def replay_with_graph(self, activations: Tensor, rows: Tensor) -> Tensor:
+        return self.out(self.source.replay_with_graph(self.into(activations), rows))
+
+    def classes(self) -> Tensor:
+        return self.out(self.source.classes())
+
+    def of_classes(self, classes: Tensor) -> tuple[Tensor, Tensor]:
+        return self.out(self.source.of_classes(classes))
+
+    def stages(self) -> tuple[Capture, ...]:
+        return self.out(self.source.stages())
+
+    def attention(self) -> tuple[Attention, ...]:
+        return self.source.attention()
+
+    def prefix(self) -> int:
+        return self.source.prefix()
 
 
 def _with_zero_channel(a: Tensor) -> Tensor:
@@ -152,25 +226,43 @@ def toy(
 def halved(capture: Capture, dtype: torch.dtype) -> Capture:
     """Return the capture of a model that ran in half precision."""
 
-    def replay(activations: Tensor, rows: Tensor) -> Tensor:
-        return capture.replay(activations.to(capture.scores.dtype), rows).to(dtype)
+    def up(tensor: Tensor) -> Tensor:
+        return tensor.to(capture.scores.dtype)
 
-    def rescore(inputs: Tensor, rows: Tensor) -> Tensor:
-        return capture.rescore(inputs.to(capture.scores.dtype), rows).to(dtype)
+    def down(value: Any) -> Any:
+        if isinstance(value, Capture):
+            return halved(value, dtype)
+        return tuple(down(v) for v in value) if isinstance(value, tuple) else value.to(dtype)
 
     return replace(
         capture,
-        activations=capture.activations.to(dtype),
-        gradients=capture.gradients.to(dtype),
-        scores=capture.scores.to(dtype),
-        inputs=None if capture.inputs is None else capture.inputs.to(dtype),
-        replay=replay,
-        rescore=rescore,
+        activations=down(capture.activations),
+        gradients=down(capture.gradients),
+        scores=down(capture.scores),
+        inputs=None if capture.inputs is None else down(capture.inputs),
+        replay=lambda activations, rows: down(capture.replay(up(activations), rows)),
+        rescore=lambda inputs, rows: down(capture.rescore(up(inputs), rows)),
+        source=None if capture.source is None else Through(capture.source, up, down),
+    )
+
+
+def counted(capture: Capture, seen: Callable[[], None]) -> Capture:
+    """Return the capture with every further run of the model reported."""
+
+    def out(value: Any) -> Any:
+        seen()
+        return value
+
+    return replace(
+        capture,
+        replay=lambda activations, rows: out(capture.replay(activations, rows)),
+        rescore=lambda inputs, rows: out(capture.rescore(inputs, rows)),
+        source=None if capture.source is None else Through(capture.source, lambda x: x, out),
     )
 
 
 def as_float32(half: Capture, original: Capture) -> Capture:
-    """Return a half precision capture's very numbers in float32, with the original's full precision replay."""
+    """Return a half precision capture's very numbers in float32, with the original's full precision runs."""
     return replace(
         original,
         activations=half.activations.float(),
