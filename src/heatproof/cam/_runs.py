@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heatproof.errors import MethodError
-from heatproof.types import Capture
+from heatproof.types import Capture, Source
 
 
 def in_batches(
@@ -24,22 +24,54 @@ def in_batches(
     Raises:
         MethodError: `batch_size` is less than 1.
     """
-    if batch_size < 1:
-        raise MethodError(f"batch_size is {batch_size}; it must be at least 1.")
     precision = torch.promote_types(capture.scores.dtype, torch.float32)
     scores = torch.empty(total, capture.scores.shape[1], dtype=precision, device=capture.scores.device)
+
+    def fill(rows: slice) -> None:
+        scores[rows] = run(rows)
+
+    each_batch(total, batch_size, fill)
+    return scores
+
+
+def each_batch(total: int, batch_size: int, run: Callable[[slice], None]) -> None:
+    """Call `run(rows)` for slices that cover the rows 0 to `total` in order.
+
+    Args:
+        total: number of rows.
+        batch_size: most rows in one run. Where memory runs out, it is halved for the rows that are left.
+        run: what to do with some of the rows; it keeps nothing of a run that memory ran out in.
+
+    Raises:
+        MethodError: `batch_size` is less than 1.
+    """
+    if batch_size < 1:
+        raise MethodError(f"batch_size is {batch_size}; it must be at least 1.")
     done = 0
     while done < total:
         rows = slice(done, min(done + batch_size, total))
         try:
-            scores[rows] = run(rows)
+            run(rows)
             done = rows.stop
         except (MemoryError, RuntimeError) as error:
             size = rows.stop - rows.start
             if size == 1 or not out_of_memory(error):
                 raise
             batch_size = size // 2
-    return scores
+
+
+def source_of(capture: Capture, name: str) -> Source:
+    """Return what runs the captured network again, for the method called `name`.
+
+    Raises:
+        MethodError: the capture was made by hand.
+    """
+    if capture.source is None:
+        raise MethodError(
+            f"{name} runs the network again, and this capture of layer {capture.layer!r} was made by hand, without a "
+            "source; explain the network itself, or use gradcam."
+        )
+    return capture.source
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -18,12 +18,10 @@ map.
 Assumes that the input times a mask is something the network can judge. Cost: one forward per channel that varies.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from heatproof.cam._masks import masked_scores, usable_channels
-from heatproof.cam._parts import parts, weighted
+from heatproof.cam._masks import score_weighted
 from heatproof.types import Capture
 
 NAME = "Score-CAM"
@@ -56,9 +54,4 @@ def cam(capture: Capture, *, batch_size: int | None = None) -> Float[Tensor, "n 
         MethodError: the network takes no single tensor, or one whose spatial axes are not the layer's; or `batch_size`
             is less than 1.
     """
-    activations, _ = parts(capture)
-    usable = usable_channels(activations)
-    scores = masked_scores(capture, activations, usable, batch_size, NAME)
-    unused = ~usable.unsqueeze(1)
-    weights = torch.softmax(scores.masked_fill(unused, -torch.inf), dim=2).masked_fill(unused, 0)
-    return weighted(weights.to(activations.dtype), activations)
+    return score_weighted(capture, batch_size, NAME)
