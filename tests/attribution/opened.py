@@ -1,5 +1,7 @@
 """Small networks, opened as subjects."""
 
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,7 @@ SIZES = {1: (8,), 2: (4, 6), 3: (4, 2, 4)}
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 CLASSES = 4
+_ENGINES = WeakKeyDictionary()
 
 
 def rectifying(axes: int, seed: int = 0, *, biased: bool = True) -> nn.Sequential:
@@ -46,13 +49,13 @@ def draw(axes: int, n: int = 3, seed: int = 1, dtype: torch.dtype = torch.float6
     return torch.randn(n, 2, *SIZES[axes], generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
-def opened(net: nn.Module, x, targets=None, layer=None, engine: Engine | None = None) -> Subject:
+def opened(net: nn.Module, x, targets=None, layer=None) -> Subject:
     """Return the network as a function of x, for the targets (two for every input, unless told).
 
-    The target layer of a network of this file is its last ReLU, unless told.
+    The target layer of a network of this file is its last convolution, unless told.
     """
-    layer = layer or ("4" if isinstance(net, nn.Sequential) else None)
-    engine = engine or Engine(net)
+    layer = layer or ("3" if isinstance(net, nn.Sequential) else None)
+    engine = _ENGINES.setdefault(net, Engine(net))
     batch = Batch.of(x, engine.pool.net)
     wanted = targets if targets is not None else [[i % CLASSES, (i + 2) % CLASSES] for i in range(batch.n)]
 
