@@ -12,6 +12,7 @@ weights as well, so that its map is not that of a difference of scores.
 Assumes an output with one score per class. Cost: two forwards and T + 1 backward passes per target more than Grad-CAM.
 """
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -60,7 +61,7 @@ def cam(capture: Capture, *, gamma: float = 0.6, classes: int = 3) -> Float[Tens
         raise MethodError(f"{NAME} compares classes, and this network has one output; use gradcam.")
     distance = (every.unsqueeze(1) - capture.scores.detach().unsqueeze(2)).abs()
     near = distance.argsort(dim=2, stable=True)[..., : classes + 1]  # the target's own among them
-    equal = distance.amin(2) <= EQUAL * every.abs().amax(1, keepdim=True)
+    equal = distance.gather(2, near) <= EQUAL * every.abs().amax(1)[:, None, None]
     _, found = source.of_classes(near.flatten(1))
     candidates = found.detach().to(gradients.dtype).unflatten(1, near.shape[1:])
     own = _own(candidates, gradients, equal, capture.layer)
@@ -73,17 +74,21 @@ def cam(capture: Capture, *, gamma: float = 0.6, classes: int = 3) -> Float[Tens
 def _own(
     candidates: Float[Tensor, "n t count k *grid"],
     gradients: Float[Tensor, "n t k *grid"],
-    equal: Bool[Tensor, "n t"],
+    equal: Bool[Tensor, "n t count"],
     layer: str,
 ) -> Int[Tensor, "n t 1"]:
-    """Return which candidate is the target itself: scores may be equal by chance, gradients are not."""
+    """Return which candidate is the target itself: the one of equal score; of several, the one of equal gradient.
+
+    In half precision no score may be equal; then the gradient alone decides.
+    """
     size = gradients.flatten(2).norm(dim=2)
-    off, own = (candidates - gradients.unsqueeze(2)).flatten(3).norm(dim=3).min(dim=2)
-    strange = (off > SAME * size) & (size > 0) & ~equal
+    off = (candidates - gradients.unsqueeze(2)).flatten(3).norm(dim=3)
+    known = equal.any(2)
+    nearest, own = off.where(equal | ~known.unsqueeze(2), torch.inf).min(dim=2)
+    strange = ~known & (nearest > SAME * size)
     if bool(strange.any()):
         raise MethodError(
             f"{NAME} compares a class with others, and {int(strange.sum())} of {strange.numel()} targets at layer "
             f"{layer!r} are no class of the output; pass a class, or the difference of two scores to gradcam."
         )
-    # without any gradient the nearest score decides
-    return own.where(size > 0, 0).unsqueeze(2)
+    return own.unsqueeze(2)
