@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ SMOOTH_ALREADY = ("eigencam", "eigengradcam", "kpcacam", "fem", "fullgrad")
 """Methods for which pytorch-grad-cam leaves `eigen_smooth` without effect."""
 
 
+@runtime_checkable
 class Augmentation(Protocol):
     """One change of the input that can be undone on the map."""
 
@@ -99,7 +100,7 @@ class BaseCAM:
         self.outputs: Any = None
         self._runner = Runner(model)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "BaseCAM":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ class FinerCAM:
     ) -> None:
         self.base_cam: BaseCAM = base_method(model, target_layers, reshape_transform)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "FinerCAM":
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -127,7 +127,7 @@ class FinerCAM:
         input_tensor: Tensor,
         targets: Sequence[Callable[[Any], Any]] | None = None,
         eigen_smooth: bool = False,
-        alpha: float = 1,
+        alpha: float = 1.0,
         comparison_categories: Sequence[int] | None = None,
         target_idx: int | None = None,
     ) -> np.ndarray:

@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +101,7 @@ class Extractor:
         finally:
             self._hooks_enabled = before
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Extractor":
         return self
 
     def __exit__(self, *_: object) -> None:
