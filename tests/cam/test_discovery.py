@@ -36,6 +36,9 @@ def test_methods_of_the_folder():
         ("ScoreCAM", "scorecam"),
         ("RandomCAM", "random_cam"),
         ("KPCA_CAM", "kpcacam"),
+        ("gradient attention rollout", "attention"),
+        ("attention-rollout", "attention_rollout"),
+        ("LeGrad", "legrad"),
         ("GradCAMElementWise", "gradcam_elementwise"),
     ],
 )
@@ -50,7 +53,7 @@ def test_unknown_method_names_the_nearest():
 
 def test_unlike_anything_lists_all():
     with pytest.raises(
-        MethodError, match=r"no CAM method '§'; choose one of ablationcam, cam, .*gradcam, .*gradcam_plusplus"
+        MethodError, match=r"no CAM method '§'; choose one of ablationcam, attention, .*gradcam, .*gradcam_plusplus"
     ):
         method("§")
 

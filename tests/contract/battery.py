@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
+from inspect import signature
 
 import torch
-from tests.contract.captures import GRIDS, HEADS, Toy, as_float32, halved, toy
+from tests.contract.attention_toys import attention_toy, without_attention_gradient
+from tests.contract.captures import GRIDS, HEADS, Toy, as_float32, counted, halved, toy
 from torch import Tensor
 
 from heatproof.errors import HeatproofWarning, MethodError
@@ -34,11 +36,16 @@ def described(plugin: Plugin) -> None:
 
 
 def shaped(plugin: Plugin) -> None:
-    """One finite map per input and target, on the layer's grid, in at least float32, without a graph."""
+    """One finite map per input and target, on the layer's grid, in at least float32, without a graph.
+
+    A method that declares `GRID = "finest"` answers on the finest grid of the layers up to the target layer.
+    """
+    finer = getattr(import_module(plugin.module), "GRID", "layer") == "finest"
     for capture in _captures(plugin):
         maps = plugin.function(capture)
         n, t = capture.scores.shape
-        assert maps.shape == (n, t, *capture.activations.shape[2:])
+        grid = capture.source.stages()[0].activations.shape[2:] if finer else capture.activations.shape[2:]
+        assert maps.shape == (n, t, *grid)
         assert maps.dtype == torch.promote_types(capture.activations.dtype, torch.float32)
         assert maps.device == capture.activations.device
         assert not maps.requires_grad
@@ -46,10 +53,18 @@ def shaped(plugin: Plugin) -> None:
 
 
 def informative(plugin: Plugin) -> None:
-    """A map is not the same everywhere, nor for every input."""
+    """A map is not the same everywhere, nor for every input.
+
+    A method that declares `SIGNED = False` shows no evidence against; where there is none for the target, it is blank.
+    """
+    signed = getattr(import_module(plugin.module), "SIGNED", True)
     for model in _toys(plugin):
         maps = plugin.function(model.capture())
-        assert (maps.flatten(2).std(-1) > 0).all(), "a constant map says nothing"
+        blank = (maps == 0).flatten(2).all(-1)
+        assert signed or (maps >= 0).all()
+        assert signed or not blank.all()
+        varies = maps.flatten(2).std(-1) > 0
+        assert (varies if signed else varies | blank).all(), "a constant map says nothing"
         assert not torch.allclose(maps[0], maps[1]), "two inputs, one map"
 
 
@@ -67,6 +82,26 @@ def repeatable(plugin: Plugin) -> None:
     """The same capture gives the same map, bit for bit."""
     for capture in _captures(plugin):
         assert torch.equal(plugin.function(capture), plugin.function(capture))
+
+
+def obeys_its_seed(plugin: Plugin) -> None:
+    """A method that draws at random draws what its seed says: the same again, and something else for another."""
+    if "seed" in signature(plugin.function).parameters:
+        changed = []
+        for capture in _captures(plugin):
+            maps = plugin.function(capture)
+            assert torch.equal(maps, plugin.function(capture, seed=0)), "the default seed is 0"
+            changed.append(not torch.equal(maps, plugin.function(capture, seed=1)))
+        assert any(changed), "the seed is not read"  # noise changes nothing where the model is linear
+
+
+def batch_size_is_arbitrary(plugin: Plugin) -> None:
+    """How many runs of the model fit into one changes nothing."""
+    if "batch_size" in signature(plugin.function).parameters:
+        for model in _toys(plugin):
+            maps = plugin.function(model.capture())
+            for batch_size in (1, 5, 1000):
+                _same(maps, plugin.function(model.capture(), batch_size=batch_size))
 
 
 def batch_equals_singles(plugin: Plugin) -> None:
@@ -131,8 +166,16 @@ def scales_with_the_score(plugin: Plugin) -> None:
 
 
 def survives_degenerate_captures(plugin: Plugin) -> None:
-    """No activation, no gradient or channels that cancel: finite maps, and a blank one where nothing is active."""
+    """No activation, no gradient or channels that cancel: finite maps, and a blank one where nothing is active.
+
+    A method that sees attention, not activations, gives one where no attention matters, unless it sees weights only.
+    """
     for capture in _captures(plugin):
+        if needs(plugin) == "attention":
+            blank = plugin.function(without_attention_gradient(capture))
+            assert (blank == 0).all() or not _depends_on_target(plugin, capture)
+            assert blank.isfinite().all()
+            continue
         silent = torch.zeros_like(capture.activations)
         cancelling = capture.activations - capture.activations.flip(-1)
         assert plugin.function(replace(capture, gradients=torch.zeros_like(capture.gradients))).isfinite().all()
@@ -141,22 +184,26 @@ def survives_degenerate_captures(plugin: Plugin) -> None:
 
 
 def half_precision_is_safe(plugin: Plugin) -> None:
-    """A capture in half precision gives the map of the same numbers in float32."""
+    """A capture in half precision gives the map of the same numbers in float32.
+
+    Where the method ran the model again, in half precision, and warns that its formula is unfit for what it found
+    (denominators near zero), rounding may decide; elsewhere not.
+    """
     for model, dtype in itertools.product(_toys(plugin, torch.float32), (torch.float16, torch.bfloat16)):
         original, reruns = model.capture(), 0
 
-        def count(run: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-            def counted(x: Tensor, rows: Tensor) -> Tensor:
-                nonlocal reruns
-                reruns += 1
-                return run(x, rows)
-
-            return counted
+        def count() -> None:
+            nonlocal reruns
+            reruns += 1
 
         half = halved(original, dtype)
-        maps = plugin.function(replace(half, replay=count(half.replay), rescore=count(half.rescore)))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", HeatproofWarning)
+            maps = plugin.function(counted(half, count))
+            expected = plugin.function(as_float32(half, original))
         assert maps.dtype == torch.float32
-        expected = plugin.function(as_float32(half, original))
+        if reruns and told:
+            continue
         _same(expected, maps, RELATIVE_RERUN_IN_HALF if reruns else RELATIVE)
 
 
@@ -175,6 +222,8 @@ BATTERY = (
     informative,
     read_only,
     repeatable,
+    obeys_its_seed,
+    batch_size_is_arbitrary,
     batch_equals_singles,
     targets_are_independent,
     channel_order_is_arbitrary,
@@ -201,10 +250,25 @@ def run_battery(plugin: Plugin) -> None:
         run_property(plugin, prop)
 
 
+def needs(plugin: Plugin) -> str | None:
+    """Return what the method declares to need of a network: "attention", or nothing."""
+    return getattr(import_module(plugin.module), "NEEDS", None)
+
+
+def make_toy(plugin: Plugin) -> Callable[..., Toy]:
+    """Return what makes a toy that has what the method needs."""
+    return attention_toy if needs(plugin) == "attention" else toy
+
+
+def _depends_on_target(plugin: Plugin, capture: Capture) -> bool:
+    maps = plugin.function(capture)
+    return not torch.allclose(maps[:, 0], maps[:, 1])
+
+
 def _toys(plugin: Plugin, dtype: torch.dtype = torch.float64) -> Iterator[Toy]:
     """Yield the models of 1 to 3 axes that the method takes; it may refuse a head, but never the pooled linear one."""
     for axes, head, rectified in itertools.product(GRIDS, HEADS, (True, False)):
-        model = toy(axes, head, rectified=rectified, dtype=dtype)
+        model = make_toy(plugin)(axes, head, rectified=rectified, dtype=dtype)
         try:
             plugin.function(model.capture())
         except MethodError:

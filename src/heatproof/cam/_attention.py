@@ -14,6 +14,7 @@ MAX_EXTRA = 16
 """Most tokens that are taken to stand before the grid's where the target layer is no sequence itself."""
 
 Rows = Float[Tensor, "n t tokens"]
+Reached = Float[Tensor, "n t reached"]
 
 
 def attention_of(capture: Capture, title: str) -> tuple[Attention, ...]:
@@ -48,7 +49,7 @@ def read_rows(last: Attention, prefix: int) -> Rows:
 
 def walk_back(
     layers: list[tuple[str, Float[Tensor, "n _ _ _"]]], read: Rows, *, residual: float, attended: float
-) -> tuple[Rows, Rows]:
+) -> tuple[Reached, Reached]:
     """Return how the rows that were read reach back to the first layer's tokens: by residuals alone, and by attention.
 
     From the last layer to the first, a row vector r becomes r (residual I + attended M). The share that went by

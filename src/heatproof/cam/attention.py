@@ -20,8 +20,6 @@ gradients as there are layers are added up, so that twice the score gives more t
 (Swin) is refused: it cannot be followed across windows. Cost: one more forward and one full backward per target.
 """
 
-from typing import Literal
-
 from jaxtyping import Float
 from torch import Tensor
 
@@ -55,7 +53,7 @@ BIBTEX = """
 """
 
 
-def cam(capture: Capture, *, variant: Literal["gradient", "rollout"] = "gradient") -> Float[Tensor, "n t *grid"]:
+def cam(capture: Capture, *, variant: str = "gradient") -> Float[Tensor, "n t *grid"]:
     """Return the relevance of every grid position for the token that the head reads; not negative, without a unit.
 
     Args:

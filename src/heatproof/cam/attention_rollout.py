@@ -2,7 +2,7 @@
 
 Formula (Abnar and Zuidema, 2020, arXiv:2005.00928, section 3): over the layers from first to last,
 R <- (0.5 I + 0.5 E_h[A]) R, with A the attention weights of the heads h and I for the residual connection; the map is
-the row of R of the token that the head reads. It is `attention` with `variant="rollout"`; see there for what is assumed.
+the row of R of the token that the head reads. It is `attention` with `variant="rollout"`; assumptions there.
 
 **Independent of the target:** it shows what the read token could see, not what speaks for a class. Nothing that the
 head learned can change it.

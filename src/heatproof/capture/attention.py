@@ -23,9 +23,9 @@ Found = list[tuple[Weights, Tensor | None]]
 def attention_layers(engine: "Engine", batch: Batch, targets: tuple[tuple[Target, ...], ...]) -> tuple[Attention, ...]:
     """Return the weights of every attention layer that the scores depend on, and their gradients, first to last.
 
-    Seen is attention by `F.scaled_dot_product_attention`, by `nn.MultiheadAttention` and all that is built on it, and by
-    any softmax over the last axis whose result is multiplied by a matrix. Kernels of other packages that do all of it
-    in one step (flash_attn, xformers, flex_attention) are not.
+    Seen is attention by `F.scaled_dot_product_attention`, by `nn.MultiheadAttention` and all that is built on it, and
+    by any softmax over the last axis whose result is multiplied by a matrix. Kernels of other packages that do all of
+    it in one step (flash_attn, xformers, flex_attention) are not.
 
     Costs one forward and one backward through all that follows the first attention layer, for each target, and the
     memory of both, since every layer's weights, (n, heads, queries, keys), are kept with their gradients.
@@ -78,7 +78,7 @@ def _run(view: nn.Module, batch: Batch, *, record_all: bool) -> tuple[Any, Softm
 
 @contextmanager
 def _current_module(view: nn.Module) -> Generator[Callable[[], str]]:
-    """Give a function that returns the name of the innermost module that is running."""
+    """Give a function that returns the name of the innermost module that is running; of the network, its class."""
     stack: list[str] = []
     handles: list[Any] = []
 
@@ -95,7 +95,7 @@ def _current_module(view: nn.Module) -> Generator[Callable[[], str]]:
     try:
         for name, module in view.named_modules():
             watch(name, module)
-        yield lambda: stack[-1] if stack else ""
+        yield lambda: (stack and stack[-1]) or type(view).__name__
     finally:
         for handle in handles:
             handle.remove()

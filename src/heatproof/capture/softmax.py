@@ -1,4 +1,4 @@
-"""Every softmax attention that runs in this thread, made explicit, so that its weights can be kept and differentiated."""
+"""Every softmax attention that runs in this thread, made explicit: its weights can be kept and differentiated."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -144,13 +144,17 @@ def _nested(values: tuple[Any, ...]) -> bool:
     return any(isinstance(value, Tensor) and value.is_nested for value in values)
 
 
+def _no_override(_tensors: Any) -> bool:
+    return False
+
+
 def _transparent(function: Any) -> Any:
     """Return a twin of one of torch's Python functions that does not ask for overrides of itself.
 
-    With the mode entered again, the function would hand itself to the mode for ever; its twin goes on to its body, whose
-    own calls the mode gets to see.
+    With the mode entered again, the function would hand itself to the mode for ever; its twin goes on to its body,
+    whose own calls the mode gets to see.
     """
-    names = {**function.__globals__, "has_torch_function": lambda _tensors: False}
+    names = {**function.__globals__, "has_torch_function": _no_override}
     twin = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
     twin.__kwdefaults__ = function.__kwdefaults__
     return twin
