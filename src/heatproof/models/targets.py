@@ -163,7 +163,7 @@ def _single(target: Any, score: Tensor, names: Names) -> Target:
             "targets.Against(0) for the other side of it."
         )
     name = names.label(1 if two else 0) if names.count in (1, 2) else "output"
-    number = float(score)
+    number = float(score.detach())
     side = next((s for s, holds in ((" > 0", number > 0), (" < 0", number < 0), (" = 0", number == 0)) if holds), "")
     return Target(name + side, index=0)
 

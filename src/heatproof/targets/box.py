@@ -1,7 +1,7 @@
 """Why this box: the score of a detection, followed by its overlap while the input is changed."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ class Box(Kind):
     label: int | str | None = None
     min_iou: float = 0.5
     size: Any = field(default=None, kw_only=True)
-    activation: Literal["softmax", "sigmoid"] | None = field(default=None, kw_only=True)
+    activation: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         corners = tuple(float(v) for v in self.box)

@@ -1,7 +1,7 @@
 """Why these boxes: the summed score of all detections of a class."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -28,7 +28,7 @@ class Boxes(Kind):
 
     label: int | str
     min_score: float = 0.5
-    activation: Literal["softmax", "sigmoid"] | None = field(default=None, kw_only=True)
+    activation: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_score < 1:

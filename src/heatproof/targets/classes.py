@@ -21,7 +21,7 @@ class Class(Kind):
     Raises (when bound): TargetError, there is no such class.
     """
 
-    index: int | str | None = None
+    index: Any = None
 
     @property
     def name(self) -> str:
