@@ -125,11 +125,15 @@ def test_captum_has_the_same_max_sensitivity(net, problem):
     noise = torch.rand(draws, 2, SIZE, SIZE, generator=torch.Generator().manual_seed(6), dtype=torch.float64) * 2 - 1
 
     def explain(x, rows=None):
-        return gradient_times_input(net, x[0] if isinstance(x, tuple) else x)
+        return gradient_times_input(net, x)
+
+    def explain_for_captum(x):  # of one tensor it would take each input for a map of its own
+        return (explain(x[0] if isinstance(x, tuple) else x),)
 
     found = max_sensitivity(explain(inputs), inputs, explain, radius=radius, draws=draws, seed=6)
     moved = [
-        sensitivity_max(explain, inputs, lambda x, _, e=e: x + radius * e.float(), n_perturb_samples=1) for e in noise
+        sensitivity_max(explain_for_captum, inputs, lambda x, _, e=e: x + radius * e.float(), n_perturb_samples=1)
+        for e in noise
     ]
     moved = torch.stack(moved)
     assert found.values[:, 0].tolist() == pytest.approx(moved.amax(0).tolist(), rel=1e-4)
