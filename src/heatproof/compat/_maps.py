@@ -57,6 +57,8 @@ def contributions(function: Function, capture: Capture) -> Float[Tensor, "n k *g
         activations=activations.flatten(0, 1).unsqueeze(1),
         gradients=gradients[:, 0].flatten(0, 1)[:, None, None],
         scores=capture.scores.repeat_interleave(k, 0),
+        inputs=None,
+        source=None,
     )
     return function(alone).unflatten(0, (n, k))[:, :, 0]
 
