@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from heatproof.errors import TargetError
 from heatproof.models.outputs import of_one
-from heatproof.models.targets import evaluate, resolve
+from heatproof.models.targets import Bindable, Names, bind, evaluate, resolve, value
 from heatproof.types import Target
 
 OUT = torch.tensor([[0.0, 3.0, 1.0], [5.0, 2.0, 4.0]])
@@ -72,3 +73,55 @@ def test_callables_see_the_output_of_one_input() -> None:
 def test_not_a_number_is_not_hidden() -> None:
     out = torch.tensor([[1.0, float("nan"), 2.0]])
     assert evaluate(resolve(None, out, 1, str, int), out).isnan().all()
+
+
+def single(target: Any, score: float, labels: list[str] | None) -> tuple[str, float]:
+    out = torch.tensor([[score]])
+    count = None if labels is None else len(labels)
+    names = labels or [f"class {i}" for i in range(9)]
+    rows = resolve(target, out, 1, names.__getitem__, names.index, count)
+    return rows[0][0].name, float(evaluate(rows, out))
+
+
+@pytest.mark.parametrize(("target", "score", "labels", "wanted"), [
+    (None, -1.5, None, ("output < 0", -1.5)),
+    (0, 1.5, None, ("output > 0", 1.5)),
+    (None, 0.0, None, ("output = 0", 0.0)),
+    (None, -1.5, ["melanoma"], ("melanoma < 0", -1.5)),
+    ("melanoma", 1.5, ["melanoma"], ("melanoma > 0", 1.5)),
+    # of two labels the second is what a positive output stands for
+    (None, 1.5, ["benign", "malignant"], ("malignant > 0", 1.5)),
+    ("malignant", -1.5, ["benign", "malignant"], ("malignant < 0", -1.5)),
+    ("benign", -1.5, ["benign", "malignant"], ("benign", 1.5)),
+    (0, -1.5, ["a", "b", "c"], ("output < 0", -1.5)),
+])  # fmt: skip
+def test_a_single_logit_says_on_which_side_it_is(
+    target: Any, score: float, labels: list[str] | None, wanted: tuple[str, float]
+) -> None:
+    assert single(target, score, labels) == wanted
+
+
+def test_a_single_logit_has_no_second_class() -> None:
+    with pytest.raises(TargetError, match="Class 1 does not exist: the model has one output; pass None or 0"):
+        single(1, 0.5, None)
+    assert single(None, float("nan"), None)[0] == "output"
+
+
+def test_an_object_is_bound_to_the_output_of_its_own_input() -> None:
+    class Largest:
+        def __call__(self, one: torch.Tensor) -> torch.Tensor:
+            raise AssertionError("unbound")
+
+        def bind(self, output: torch.Tensor, names: Names) -> Target:
+            return bind(int(output.argmax()), output, names)
+
+    assert isinstance(Largest(), Bindable)
+    assert not isinstance(torch.sum, Bindable)
+    rows = resolve([[Largest(), 2], [0, Largest()]], OUT, 2, NAMES.__getitem__, NAMES.index, 3)
+    assert [[t.name for t in row] for row in rows] == [["bee", "cat"], ["ape", "ape"]]
+
+
+def test_the_value_of_one_output_is_that_of_its_batch() -> None:
+    for target in (1, "cat", torch.sum):
+        one = bind(target, OUT[1], Names(NAMES.__getitem__, NAMES.index, 3))
+        assert float(value(one, OUT[1])) == float(evaluate([[one], [one]], OUT)[1, 0])

@@ -31,7 +31,8 @@ def told(target, out=LOGITS, names=NAMES):
     (targets.Segmentation(1, torch.tensor([[1, 0, 1, 1, 0, 0], [0, 0, 1, 1, 0, 0], [0] * 6, [0] * 6])),
      ("tree, mean over a mask (4 x 6 resampled to 2 x 3)", (4 / 4 + 3) / 1.25)),
     # a coarser mask: the left half is 1.5 positions wide
-    (targets.Segmentation(0, [[1, 0]]), ("road, mean over a mask (1 x 2 resampled to 2 x 3)", (1 + 2 + 5 / 2 + 7 / 2) / 3)),
+    (targets.Segmentation(0, [[1, 0]]),
+     ("road, mean over a mask (1 x 2 resampled to 2 x 3)", (1 + 2 + 5 / 2 + 7 / 2) / 3)),
     (targets.Segmentation(0, box=(0.5, 0, 2, 1)), ("road, mean over the box (0.5, 0, 2, 1)", (1 / 2 + 5) / 1.5)),
     (targets.Segmentation(0, box=(50, 0, 200, 20), size=(40, 300)),
      ("road, mean over the box (50, 0, 200, 20)", (1 / 2 + 5) / 1.5)),
