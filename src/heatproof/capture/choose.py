@@ -10,6 +10,7 @@ from heatproof.capture.batch import Batch
 from heatproof.capture.forward import differentiate
 from heatproof.errors import ExplainError, LayerError
 from heatproof.models.layers import TargetLayer, before_attention, candidates, scales
+from heatproof.models.outputs import tensors
 from heatproof.models.trace import Trace
 from heatproof.models.view import make_view
 
@@ -47,7 +48,7 @@ def connected_layers(
     found = candidates(trace)
     for begin in range(0, len(found), STEP):
         for layer, gradient in _look(view, batch, found[begin : begin + STEP], score):
-            if gradient.shape[2] > 1:
+            if _by_channel(layer, gradient).shape[2] > 1:
                 return (layer,)
     seen = ", ".join(layer.title for layer in found[:5]) or "none"
     raise LayerError(
@@ -66,17 +67,49 @@ def _choose(
     score: Callable[[Any], Tensor],
 ) -> tuple[TargetLayer, ...] | None:
     if pyramid:
-        # Zero at every scale: the score is constant (no box was found, say), and no other layer can tell more.
-        return pyramid if any(bool(gradient.any()) for _, gradient in _look(view, batch, pyramid, score)) else None
+        looked = _look(view, batch, pyramid, score)
+        if any(bool(layer.layout.to_grid(gradient, lead=2).any()) for layer, gradient in looked):
+            return pyramid
+        if not any(bool(gradient.any()) for _, gradient in looked):
+            # Zero at every scale: the score is constant (no box was found, say), and no other layer can tell more.
+            return None
+        # Only tokens beside the grid (a class token, detection tokens) are read: what they read is further up.
     for begin in range(0, len(found), STEP):
         if begin == STEP and not any(bool(gradient.any()) for _, gradient in _look(view, batch, found[-1:], score)):
             return None  # nothing flows back even to the first layer, so nothing does to those between
         for layer, gradient in _look(view, batch, found[begin : begin + STEP], score):
-            by_channel = gradient.flatten(3).abs().sum(3)  # (t, n, k)
+            by_channel = _by_channel(layer, gradient)
             alive = int((by_channel != 0).sum(2).max())  # NaN counts: its map will be flagged
+            if alive > 1 and _is_score_map(view, batch, layer, by_channel.shape[2]):
+                continue
             if alive > 1 or (alive == 1 and by_channel.shape[2] == 1):
                 return (before_attention(trace, layer, found),)
     return None
+
+
+def _by_channel(layer: TargetLayer, gradient: Tensor) -> Tensor:
+    """Return how much gradient each channel carries on the grid, (t, n, k)."""
+    return layer.layout.to_grid(gradient, lead=2).flatten(3).abs().sum(3)
+
+
+def _is_score_map(view: nn.Module, batch: Batch, layer: TargetLayer, channels: int) -> bool:
+    """Say whether the layer's channels are the output's classes place by place: then they are scores, not evidence.
+
+    A class score depends on its own channel alone, or, after a softmax, on all of them and not on what is added to all.
+    """
+
+    def first_two(output: Any) -> Tensor:
+        scores = next((o for _, o in tensors(output) if o.is_floating_point() and o.ndim > 1), None)
+        if scores is None or scores.shape[:2] != (batch.n, channels) or channels < 2:
+            raise ExplainError("The output has not one score per channel.")
+        return scores[:, :2].flatten(2).sum(2) if scores.ndim > 2 else scores[:, :2]
+
+    for found, gradient in _look(view, batch, [layer], first_two):
+        signed = found.layout.to_grid(gradient, lead=2).flatten(3).sum(3)  # (2, n, k)
+        own = bool(((_by_channel(found, gradient) != 0).sum(2) <= 1).all())
+        level = bool((signed.sum(2).abs() <= 1e-3 * signed.abs().sum(2)).all())
+        return own or level
+    return False
 
 
 def awakened(view: nn.Module) -> nn.Module | None:
@@ -104,9 +137,9 @@ def awakened(view: nn.Module) -> nn.Module | None:
 def _look(
     view: nn.Module, batch: Batch, layers: Sequence[TargetLayer], score: Callable[[Any], Tensor]
 ) -> list[tuple[TargetLayer, Tensor]]:
-    """Return each layer that the score is computed from with its gradient (t, n, k, *grid), in the order given."""
+    """Return each layer that the score is computed from with its raw gradient (t, n, ...), in the order given."""
     try:
         found = differentiate(view, batch, layers, score)[3]
     except ExplainError:
         return []  # nothing at all flows back from the score to these
-    return [(la, la.layout.to_grid(g, lead=2)) for la, g in zip(layers, found, strict=True) if g is not None]
+    return [(layer, gradient) for layer, gradient in zip(layers, found, strict=True) if gradient is not None]

@@ -1,6 +1,6 @@
 """What the corners of the input move: shows how a tensor lies on a grid where its shape alone does not tell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -38,18 +38,18 @@ def listen(view: nn.Module, batch: Batch, record: Trace) -> None:
     verdicts = _verdicts(view, batch, doubts)
     if not any(verdict.heard for _, verdict in verdicts) and (awake := awakened(view)) is not None:
         verdicts = _verdicts(awake, batch, doubts)  # a scale that was initialized to zero let nothing through
+    spoke = any(verdict.heard for _, verdict in verdicts)
     for index, (_, output, ways) in enumerate(doubts):
         verdict = agreed(verdicts, index)
-        if verdict.heard:
-            record.layouts[output.identity] = verdict.layout
-        else:
-            record.layouts[output.identity] = next(iter(ways), None)
+        # Beside sequences that were heard, one that was not is a grid only if no token is left over.
+        likely = [way for way in ways if not (spoke and way.prefix not in (0, record.prefix))]
+        record.layouts[output.identity] = verdict.layout if verdict.heard else next(iter(likely), None)
 
 
 def _verdicts(view: nn.Module, batch: Batch, doubts: Sequence[_Doubt]) -> list[tuple[tuple[int, ...], Verdict]]:
     axes = len(batch.size)
     plain: dict[int, Tensor] = {}
-    _run(view, batch, doubts, lambda index, raw: plain.update({index: raw}))
+    _run(view, batch, doubts, plain.__setitem__)
     moved: list[dict[str, list[Tensor]]] = [{} for _ in doubts]
 
     def compare(index: int, raw: Tensor) -> None:
@@ -80,7 +80,7 @@ def _verdicts(view: nn.Module, batch: Batch, doubts: Sequence[_Doubt]) -> list[t
     ]
 
 
-def _run(view: nn.Module, batch: Batch, doubts: Sequence[_Doubt], use: Any) -> None:
+def _run(view: nn.Module, batch: Batch, doubts: Sequence[_Doubt], use: Callable[[int, Tensor], None]) -> None:
     """Run the network and call `use` with the number and a part of every doubtful tensor, as it leaves its module."""
     wanted: dict[str, dict[int, list[int]]] = {}
     for index, (call, _, _) in enumerate(doubts):

@@ -82,9 +82,12 @@ def before_attention(trace: Trace, layer: TargetLayer, found: list[TargetLayer])
     """
     made = next(c for c in trace.calls if (c.name, c.count) == (layer.name, layer.count))
     around = [c for c in trace.calls[:-1] if c.start < made.start and c.end > made.end]
-    if layer.layout.kind != "tokens" or not made.projects or not around:
+    whole = any(c.start > made.start and c.end < made.end for c in trace.calls)  # a block of an encoder, say
+    if layer.layout.kind != "tokens" or not made.projects or whole or not around:
         return layer
     given = set(min(around, key=lambda c: c.end).inputs)
+    if not given.intersection(made.inputs):
+        return layer
     for other in found:
         call = next(c for c in trace.calls if (c.name, c.count) == (other.name, other.count))
         if other.layout == layer.layout and any(o.identity in given for o in call.outputs):
@@ -108,7 +111,7 @@ def scales(trace: Trace) -> list[TargetLayer]:
     depth = 1 << 30
     for call in trace.calls[:-1]:
         level = call.name.count(".")
-        keyed = [o for o in call.outputs if o.key]
+        keyed = list({o.identity: o for o in call.outputs if o.key}.values())
         placed = [p for o in keyed if (p := _place(trace, *_maker(trace, call, o), strict=False)) is not None]
         if placed and len(placed) == len({p.layout.grid for p in placed}) and level < depth:
             best, depth = placed, level

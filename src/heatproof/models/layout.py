@@ -92,9 +92,10 @@ def options(
         first, last = tuple(shape[2:]), tuple(shape[1:-1])
         if axes > 1 and first[0] in lengths and shape[1] not in lengths:
             return ()
-        skews = [("channels_first", first, _skew(first, input_size)), ("channels_last", last, _skew(last, input_size))]
-        aligned = [(skew, kind, grid) for kind, grid, skew in skews if skew is not None]
-        found += [Layout(kind, grid) for _, kind, grid in sorted(aligned, key=lambda entry: entry[0])]
+        both = [Layout("channels_first", first), Layout("channels_last", last)]
+        aligned = [(skew, layout) for layout in both if (skew := _skew(layout.grid, input_size)) is not None]
+        even = [entry for entry in aligned if entry[0] <= _EVEN]
+        found += [layout for _, layout in sorted(even or aligned, key=lambda entry: entry[0])]
         if not found and not strict and min(first) >= 2:
             found.append(Layout("channels_first", first))
     if len(shape) == 3:

@@ -17,6 +17,10 @@ SEEN = 0.02
 """Part that must lie in one place before it counts at all, and at least twice what it would be if spread evenly."""
 
 
+OWN = 0.05
+"""Part of all movement that must be a corner's own before its places are looked at."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the corners say of one tensor.
@@ -63,16 +67,22 @@ def settle(
 
 
 def _effect(movement: Float[Tensor, "corners *places"]) -> Float[Tensor, "corners places"]:
-    """Return what each corner alone did to each place, as parts of all it did.
+    """Return what each corner alone did to each place, as parts of all that it alone did.
 
-    The movement times the corner's share in all movement of that place: what every corner moves alike (a class token,
-    a global context) counts for little.
+    That is the movement beyond what any other corner did there: what all of them move alike (a class token, a global
+    context) does not count. Zero throughout where hardly anything is a corner's own, and only rounding is left.
     """
     flat = movement.flatten(1).double()
-    total = flat.sum(0)
-    own = torch.where(total > 0, flat * flat / torch.where(total > 0, total, 1.0), 0.0)
-    whole = own.sum(1, keepdim=True)
-    return torch.where(whole > 0, own / torch.where(whole > 0, whole, 1.0), 0.0)
+    flat = _parts(flat)
+    others = torch.stack([torch.cat([flat[:row], flat[row + 1 :]]).amax(0) for row in range(len(flat))])
+    own = (flat - others).clamp(min=0)
+    return _parts(torch.where(own.sum(1, keepdim=True) >= OWN, own, 0.0))
+
+
+def _parts(rows: Float[Tensor, "corners places"]) -> Float[Tensor, "corners places"]:
+    """Return each row divided by its sum, where that is not zero."""
+    whole = rows.sum(1, keepdim=True)
+    return torch.where(whole > 0, rows / torch.where(whole > 0, whole, 1.0), 0.0)
 
 
 def _focus(effect: Float[Tensor, "corners places"]) -> float:

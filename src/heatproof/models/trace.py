@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from heatproof.models.layout import Layout
-from heatproof.models.outputs import Key, tensors
+from heatproof.models.outputs import Key, map_tensors, tensors
 
 Identity = tuple[int, int]
 """Names one state of one tensor: its number in the run and how often it had been written in place."""
@@ -101,12 +101,27 @@ def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[in
     open_calls: dict[str, list[Call]] = {}
     clock = iter(range(1 << 62))
     handles: list[Any] = []
+    probing: list[nn.Module] = []
+
+    def passive(module: nn.Module, args: Any, kwargs: Any, returned: list[Tensor]) -> bool:
+        """Say whether a module without parameters merely passed on, rearranged or resampled what it was given."""
+        given = [t for _, t in tensors((args, kwargs))]
+        known = _passive(given, returned)
+        if known is not None:
+            return known
+        probing.append(module)  # its calls are ours, not the network's
+        try:
+            return _passes_on(module, args, kwargs)
+        finally:
+            probing.pop()
 
     def watch(name: str, module: nn.Module) -> None:
         learned = any(True for _ in module.parameters())
         projects = any(p.ndim > 1 for p in module.parameters())
 
         def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
+            if probing:
+                return
             call = Call(name, counts.get(name, 0), next(clock), learned=learned, projects=projects)
             counts[name] = call.count + 1
             open_calls.setdefault(name, []).append(call)
@@ -114,6 +129,8 @@ def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[in
             reaches.enter(number, args, kwargs)
 
         def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            if probing:
+                return
             call = open_calls[name].pop()
             call.end = next(clock)
             found = list(tensors(output))
@@ -123,7 +140,7 @@ def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[in
             )
             if not learned and found:
                 handed_on = call.outputs[0].identity in call.inputs
-                call.passive = handed_on or _passive([t for _, t in tensors((args, kwargs))], [t for _, t in found])
+                call.passive = handed_on or passive(module, args, kwargs, [t for _, t in found])
             record.calls.append(call)
 
         handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
@@ -155,8 +172,8 @@ def _configured_prefix(net: nn.Module) -> int | None:
     return None
 
 
-def _passive(given: list[Tensor], returned: list[Tensor]) -> bool:
-    """Say whether a module without parameters merely passed on, rearranged or resampled what it was given."""
+def _passive(given: list[Tensor], returned: list[Tensor]) -> bool | None:
+    """Say so as far as one call shows it; None where it returned a copy, which a ReLU of what is positive does, too."""
     if not given or not returned:
         return False
     source, result = given[0], returned[0]
@@ -166,7 +183,15 @@ def _passive(given: list[Tensor], returned: list[Tensor]) -> bool:
         return False  # written in place: what came before is no more
     if source.untyped_storage().data_ptr() == result.untyped_storage().data_ptr():
         return True
-    return source.shape == result.shape and bool(torch.equal(source, result))
+    return None if source.shape == result.shape and torch.equal(source, result) else False
+
+
+def _passes_on(module: nn.Module, args: Any, kwargs: Any) -> bool:
+    """Say whether the module returns an input of the other sign, too, as it is."""
+    flipped = map_tensors((args, kwargs), lambda t: -t if t.is_floating_point() else t)
+    source = next(t for _, t in tensors(flipped))
+    result = next((t for _, t in tensors(module(*flipped[0], **flipped[1]))), None)
+    return result is not None and result.shape == source.shape and torch.equal(source, result)
 
 
 class _Reach:
