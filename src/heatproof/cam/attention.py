@@ -31,6 +31,7 @@ NAME = "Gradient-weighted attention"
 ALIASES = ("GradientAttentionRollout", "Generic attention explainability", "Transformer attribution", "Chefer")
 TIER = "core"
 NEEDS = "attention"
+SIGNED = False  # not negative, and blank where nothing speaks for the target
 UNITS = "none"
 SCALES_WITH_SCORE = False  # the layers' gradients are multiplied with one another
 BIBTEX = """

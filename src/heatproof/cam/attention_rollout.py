@@ -18,6 +18,7 @@ NAME = "Attention rollout"
 ALIASES = ("rollout",)
 TIER = "core"
 NEEDS = "attention"
+SIGNED = False  # shares of 1
 UNITS = "none"
 SCALES_WITH_SCORE = False  # does not see the score
 BIBTEX = """

@@ -23,6 +23,7 @@ NAME = "LeGrad"
 ALIASES = ()
 TIER = "experimental"
 NEEDS = "attention"
+SIGNED = False  # not negative, and blank where nothing speaks for the target
 BIBTEX = """
 @misc{bousselham2024legrad,
   title  = {LeGrad: An Explainability Method for Vision Transformers via Feature Formation Sensitivity},

@@ -95,7 +95,7 @@ def _current_module(view: nn.Module) -> Generator[Callable[[], str]]:
     try:
         for name, module in view.named_modules():
             watch(name, module)
-        yield lambda: (stack and stack[-1]) or type(view).__name__
+        yield lambda: stack[-1] if stack and stack[-1] else type(view).__name__
     finally:
         for handle in handles:
             handle.remove()
