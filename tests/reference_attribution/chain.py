@@ -1,4 +1,4 @@
-"""A network of affine maps and ReLUs as plain matrices, with its backward pass written out: nothing of torch's autograd."""
+"""A network of affine maps and ReLUs as plain matrices, its backward pass written out without torch's autograd."""
 
 from dataclasses import dataclass
 
@@ -52,10 +52,10 @@ class Chain:
         r = np.zeros_like(zs[-1])
         r[j] = 1.0
         back = [r]
-        for l in range(len(self.layers) - 1, 0, -1):
-            r = self.layers[l][0].T @ r
+        for layer in range(len(self.layers) - 1, 0, -1):
+            r = self.layers[layer][0].T @ r
             for i in range(len(r)):
-                positive_input, positive_gradient = zs[l - 1][i] > 0, r[i] > 0
+                positive_input, positive_gradient = zs[layer - 1][i] > 0, r[i] > 0
                 keep = {
                     "plain": positive_input,
                     "guided": positive_input and positive_gradient,

@@ -3,8 +3,6 @@
 The biases of a convolution and the norm behind it: the norm's own comes after its scale, the convolution's before.
 """
 
-import numpy as np
-
 
 def reference(chain, x, j, *, absolute):
     back = chain.backward(x, j)

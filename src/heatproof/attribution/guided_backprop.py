@@ -42,6 +42,6 @@ def attribute(subject: Subject, *, batch_size: int = 32) -> Float[Tensor, "n t *
         ExplainError: no gradient reaches the input.
 
     Warns:
-        HeatproofWarning: there is no ReLU, there are other activations, or TorchScript hides them.
+        HeatproofWarning: there is no ReLU, or there are other activations.
     """
     return gradient_maps(subject, batch_size, "guided")

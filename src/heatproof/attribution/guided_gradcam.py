@@ -49,7 +49,7 @@ def attribute(subject: Subject, *, batch_size: int = 32) -> Float[Tensor, "n t *
         ExplainError: no gradient reaches the input.
 
     Warns:
-        HeatproofWarning: there is no ReLU, there are other activations, or TorchScript hides them.
+        HeatproofWarning: there is no ReLU, or there are other activations.
     """
     cams = torch.stack([_upsampled_gradcam(capture, subject) for capture in subject.captures()]).mean(0)
     return gradient_maps(subject, batch_size, "guided") * cams

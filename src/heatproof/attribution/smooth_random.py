@@ -44,7 +44,7 @@ def attribute(subject: Subject, *, seed: int = 0, width: float = 0.1) -> Float[T
         places = torch.arange(side, dtype=torch.float64)
         weights = torch.exp(-((places[:, None] - places) / (width * side)).square() / 2)
         weights /= weights.sum(1, keepdim=True)
-        field = torch.tensordot(weights, field, dims=([1], [axis])).movedim(0, axis)
+        field = torch.tensordot(weights, field.movedim(axis, 0), dims=1).movedim(0, axis)
     field -= field.mean()
     spread = field.square().mean().sqrt()
     return maps + (field / spread.where(spread > 0, 1)).to(maps)

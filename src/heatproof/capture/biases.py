@@ -40,7 +40,7 @@ class Biases(TorchFunctionMode):
     """While it is entered, keeps what the affine layers that this thread runs put out, and what part of it is bias.
 
     Seen are convolutions, linear layers and normalizations, as modules or functions. A normalization with fixed
-    statistics has an implicit bias, beta - gamma mu / sigma. TorchScript is not seen.
+    statistics has an implicit bias, beta - gamma mu / sigma. Functions compiled by torch.jit are not seen.
 
     Attributes:
         found: the calls, first to last.

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -17,7 +16,7 @@ class Rectified(TorchFunctionMode):
     """While it is entered, ReLUs of this thread hand back gradients by another rule.
 
     Seen are modules and functions, in place or not: relu, relu6, `threshold(0, 0)`, and a clamp to 0 and above (or to
-    0..6). TorchScript is not seen.
+    0..6). Functions compiled by torch.jit are not seen, nor a ReLU spelled with other operations, x * (x > 0).
 
     Args:
         rule: "guided": only positive gradients enter a ReLU from above (Springenberg et al. 2015, fig. 1); "deconvnet":
@@ -40,7 +39,7 @@ class Rectified(TorchFunctionMode):
         """Run one function of torch; its own calls are not seen any more."""
         kwargs = kwargs or {}
         name = function_name(func)
-        base = name.rstrip("_")
+        base = name.strip("_")  # in place: relu_; F.threshold calls itself _threshold
         if not _is_relu(base, args, kwargs):
             if base in PLAIN_ACTIVATIONS:
                 self.plain.add(base)
@@ -68,7 +67,7 @@ def _straight_through(func: Callable[..., Any], name: str, args: Sequence[Any], 
     x: Tensor = args[0] if args else named.pop("input")
     value = func(x.detach().clone(), *args[1:], **named)  # a copy: it may write in place
     result = x - x.detach() + value
-    if name.endswith("_") or _argument(args, named, _INPLACE.get(name, 1), "inplace", default=False):
+    if name.endswith("_") or _argument(args, named, _INPLACE.get(name.strip("_"), 1), "inplace", default=False):
         return x.copy_(result)
     return result
 
@@ -104,8 +103,3 @@ def _zero(value: Any) -> bool:
 
 def _six(value: Any) -> bool:
     return not isinstance(value, Tensor) and value == 6
-
-
-def scripted(net: torch.nn.Module) -> bool:
-    """Say whether parts of the network are TorchScript, whose functions no mode sees."""
-    return any(isinstance(module, torch.jit.ScriptModule) for module in net.modules())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from heatproof.capture.batch import Batch
 from heatproof.capture.biases import Biases, contribution
 from heatproof.capture.forward import gradients
-from heatproof.capture.rectify import Rectified, scripted
+from heatproof.capture.rectify import Rectified
 from heatproof.errors import ExplainError, HeatproofWarning, MethodError
 from heatproof.models.layers import TargetLayer
 from heatproof.models.targets import evaluate
@@ -101,11 +101,9 @@ class _Runs:
         """
         mode = None if rectifier == "plain" else Rectified(rectifier)
         found: Tensor | None = None
-        hidden = False
 
         def run(view: nn.Module) -> None:
-            nonlocal found, hidden
-            hidden = scripted(view)
+            nonlocal found
             with torch.inference_mode(False), torch.enable_grad(), mode or nullcontext():
                 x = inputs.detach().to(device, dtype, copy=True).requires_grad_()
                 scores = evaluate(self._of(rows), self._batch.with_tensor(x).run(view))
@@ -121,7 +119,7 @@ class _Runs:
                 "such as occlusion, rise or a CAM."
             )
         if mode is not None:
-            self._tell(mode, _RULES[rectifier], hidden=hidden)
+            self._tell(mode, _RULES[rectifier])
         return _full(found.transpose(0, 1))
 
     def bias_gradients(self, rows: Tensor) -> list[Tensor]:
@@ -152,7 +150,7 @@ class _Runs:
             return [None] * len(leaves)
         return gradients(scores, leaves, one_by_one=self._engine.pool.hooks_matter)
 
-    def _tell(self, mode: Rectified, rule: str, *, hidden: bool) -> None:
+    def _tell(self, mode: Rectified, rule: str) -> None:
         others = ", ".join(sorted(mode.plain))
         if not mode.rectified:
             message = (
@@ -161,12 +159,8 @@ class _Runs:
             )
         elif others:
             message = f"{rule.capitalize()} has a rule for ReLUs only; {others} of this network stay as they are."
-        elif hidden:
-            message = f"Parts of this network are TorchScript, in which {rule} cannot see ReLUs."
         else:
             return
-        if hidden and not mode.rectified:
-            message += " Parts of it are TorchScript, in which ReLUs cannot be seen; use the network it was made from."
         if message not in self._told:
             self._told.add(message)
             warnings.warn(message, HeatproofWarning, stacklevel=4)
