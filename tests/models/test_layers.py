@@ -87,6 +87,51 @@ def test_the_score_map_is_never_the_target_layer():
     assert hp.explain(net, torch.rand(1, 3, 16, 16), target=2).layer == "1"
 
 
+@pytest.mark.parametrize("end", [nn.Identity(), nn.Softmax(1), nn.Sigmoid()])
+def test_nor_is_it_for_a_target_that_mixes_classes(end):
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), end
+    )
+    x = torch.rand(1, 3, 16, 16)
+    assert hp.explain(net, x, target=lambda out: out[1] - out[2]).layer == "1"
+    assert hp.explain(net, x, target=1).layer == "1"
+
+
+def test_as_many_channels_as_classes_is_not_yet_a_score_map():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+    assert hp.explain(net, torch.rand(1, 3, 8, 8), target=lambda out: out[1] - out[2]).layer == "0"
+
+
+def test_a_relu_that_changes_nothing_for_one_input_is_chosen_as_for_any_other():
+    """The choice is remembered: it must not depend on the first input."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    with torch.no_grad():
+        net[0].weight.abs_()
+        net[0].bias.zero_()
+    for x in (torch.ones(1, 1, 8, 8), torch.randn(1, 1, 8, 8)):
+        assert hp.explain(net, x, 0).layer == "1"
+
+
+def test_the_last_block_of_an_encoder_is_not_taken_for_a_projection():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Conv2d(1, 8, 4, stride=4)
+            block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+            self.encoder = nn.TransformerEncoder(block, 1, enable_nested_tensor=False)
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, x):
+            tokens = self.embed(x).flatten(2).transpose(1, 2)
+            return self.head(self.encoder(tokens).mean(1))
+
+    torch.manual_seed(0)
+    assert hp.explain(Net(), torch.rand(1, 1, 12, 20), 1).layer.startswith("encoder")
+
+
 def test_pooling_dropout_and_permuting_are_passed_by():
     class Net(nn.Module):
         def __init__(self):

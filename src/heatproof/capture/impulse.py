@@ -42,8 +42,13 @@ def listen(view: nn.Module, batch: Batch, record: Trace) -> None:
     for index, (_, output, ways) in enumerate(doubts):
         verdict = agreed(verdicts, index)
         # Beside sequences that were heard, one that was not is a grid only if no token is left over.
-        likely = [way for way in ways if not (spoke and way.prefix not in (0, record.prefix))]
+        likely = [way for way in ways if not spoke or _left_over(way, output) in ((0, 0), (record.prefix, 0))]
         record.layouts[output.identity] = verdict.layout if verdict.heard else next(iter(likely), None)
+
+
+def _left_over(way: Layout, output: Output) -> tuple[int, int]:
+    """Return how many tokens stand before and behind the grid's."""
+    return way.prefix, output.shape[1] - way.prefix - prod(way.grid) if way.kind == "tokens" else 0
 
 
 def _verdicts(view: nn.Module, batch: Batch, doubts: Sequence[_Doubt]) -> list[tuple[tuple[int, ...], Verdict]]:
