@@ -8,8 +8,8 @@ from torch import Tensor
 from heatproof.metrics._fields import LINEAR, grown
 
 _COARSEST = 4
-_TOLERANCE = 3e-5
-_MOST_STEPS = 500
+_TOLERANCE = 1e-4
+_MOST_STEPS = 100
 
 
 def harmonic(values: Float[Tensor, "m c *spatial"], unknown: Bool[Tensor, "m 1 *spatial"]) -> Tensor:
@@ -19,9 +19,9 @@ def harmonic(values: Float[Tensor, "m c *spatial"], unknown: Bool[Tensor, "m 1 *
     plane), four times one that is diagonal in space; at the border the weights of those that exist are scaled up.
     Where nothing is known, everything is 0.
 
-    The symmetric positive definite system is solved by conjugate gradients, each row by itself, until the residual is
-    3e-5 of the values' spread (errors then stay below the noise that ROAD adds), starting from the solution on a grid
-    half as fine.
+    The symmetric positive definite system is solved by conjugate gradients (Hestenes and Stiefel 1952) with a multigrid
+    cycle as preconditioner, each row by itself, until the residual is 1e-4 of the values' spread (errors then stay
+    below the noise that ROAD adds), starting from the solution on a grid half as fine.
     """
     known = ~unknown
     values = torch.where(known, values, 0.0)
@@ -55,34 +55,88 @@ def _pooled(values: Tensor, size: list[int]) -> Tensor:
 
 def _conjugate_gradients(values: Tensor, unknown: Tensor, guess: Tensor) -> Tensor:
     """Return the solution at the unknown positions; elsewhere whatever `values` holds."""
-    center = 2 ** (values.ndim - 2)
-    inside = unknown.to(values.dtype)
-    degree = grown(torch.ones_like(values[:1, :1])) - center
+    levels = _levels(unknown, values.dtype)
+    inside, degree = levels[0]
     axes = tuple(range(2, values.ndim))
-
-    def residual_of(field: Tensor) -> Tensor:
-        """Return what each unknown position lacks to be the mean of its neighbors."""
-        return inside * (grown(field) - (center + degree) * field)
-
     solution = torch.where(unknown, guess, values)
-    residual = residual_of(solution)
-    scaled = residual / degree
-    direction = scaled
-    rho = (residual * scaled).sum(axes, keepdim=True)
+    residual = -_applied(solution, inside, degree)
     spread = solution.amax(axes, keepdim=True) - solution.amin(axes, keepdim=True)
+    direction, rho = torch.zeros_like(residual), torch.ones_like(spread)
     for _ in range(_MOST_STEPS):
         # Each row stops by itself, so that it does not depend on the others of its batch.
-        active = scaled.abs().amax(axes, keepdim=True) > _TOLERANCE * spread
+        active = (residual / degree).abs().amax(axes, keepdim=True) > _TOLERANCE * spread
         if not active.any():
             break
-        image = -residual_of(direction)
+        scaled = _cycle(residual, levels)
+        fresh = (residual * scaled).sum(axes, keepdim=True)
+        direction = scaled + torch.where(rho > 0, fresh / torch.where(rho > 0, rho, 1.0), 0.0) * direction
+        rho = fresh
+        image = _applied(direction, inside, degree)
         curvature = (direction * image).sum(axes, keepdim=True)
         alpha = torch.where(active & (curvature > 0), rho / torch.where(curvature > 0, curvature, 1.0), 0.0)
         solution = solution + alpha * direction
         residual = residual - alpha * image
-        scaled = residual / degree
-        fresh = (residual * scaled).sum(axes, keepdim=True)
-        beta = torch.where(active & (rho > 0), fresh / torch.where(rho > 0, rho, 1.0), 0.0)
-        direction = scaled + beta * direction
-        rho = fresh
     return solution
+
+
+def _levels(unknown: Tensor, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+    """Return, from fine to coarse, which positions are unknown and the sum of their neighbors' weights.
+
+    A coarse position is unknown where all that it stands for is.
+    """
+    found: list[tuple[Tensor, Tensor]] = []
+    while True:
+        inside = unknown.to(dtype)
+        found.append((inside, grown(torch.ones_like(inside[:1])) - 2 ** (unknown.ndim - 2)))
+        if max(unknown.shape[2:]) <= _COARSEST:
+            return found
+        size = [(s + 1) // 2 for s in unknown.shape[2:]]
+        unknown = _pooled((~unknown).to(dtype), size) == 0
+
+
+def _applied(field: Tensor, inside: Tensor, degree: Tensor) -> Tensor:
+    """Return how far each unknown position is from the mean of its neighbors, times the sum of their weights."""
+    return inside * ((2 ** (field.ndim - 2) + degree) * field - grown(field))
+
+
+def _cycle(residual: Tensor, levels: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return an approximate solution for a residual by one multigrid V-cycle: symmetric, as the method asks."""
+    (inside, degree), *coarser = levels
+    axes = residual.ndim - 2
+    damping = 4 / 3 * (1 - 0.5**axes) / degree  # of Jacobi's steps; best for what the coarser grid cannot see
+    field = damping * residual
+    sweeps = 1 if coarser else 8
+    if coarser:
+        left = residual - _applied(field, inside, degree)
+        size = list(coarser[0][0].shape[2:])
+        correction = _cycle(coarser[0][0] * _restricted(left, size), coarser)
+        field = field + inside * _prolonged(correction, list(residual.shape[2:]))
+    for _ in range(sweeps):
+        field = field + damping * (residual - _applied(field, inside, degree))
+    return field
+
+
+def _restricted(field: Tensor, size: list[int]) -> Tensor:
+    """Return the transpose of `_prolonged`, scaled to the coarser grid's equations."""
+    for axis, half in enumerate(size, start=2):
+        if field.shape[axis] % 2:
+            field = torch.cat([field, torch.zeros_like(field.narrow(axis, 0, 1))], axis)
+        even, odd = field.unflatten(axis, (half, 2)).unbind(axis + 1)
+        total = 0.75 * (even + odd)
+        total.narrow(axis, 0, 1).add_(even.narrow(axis, 0, 1), alpha=0.25)
+        total.narrow(axis, half - 1, 1).add_(odd.narrow(axis, half - 1, 1), alpha=0.25)
+        total.narrow(axis, 0, half - 1).add_(even.narrow(axis, 1, half - 1), alpha=0.25)
+        total.narrow(axis, 1, half - 1).add_(odd.narrow(axis, 0, half - 1), alpha=0.25)
+        field = total
+    return field * (4 / 2 ** len(size))
+
+
+def _prolonged(field: Tensor, size: list[int]) -> Tensor:
+    """Return linear interpolation to a grid twice as fine, as `F.interpolate` does it."""
+    for axis, full in enumerate(size, start=2):
+        half = field.shape[axis]
+        before = torch.cat([field.narrow(axis, 0, 1), field.narrow(axis, 0, half - 1)], axis)
+        after = torch.cat([field.narrow(axis, 1, half - 1), field.narrow(axis, half - 1, 1)], axis)
+        pair = torch.stack([0.75 * field + 0.25 * before, 0.75 * field + 0.25 * after], axis + 1)
+        field = pair.flatten(axis, axis + 1).narrow(axis, 0, full)
+    return field
