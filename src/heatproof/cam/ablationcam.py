@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from heatproof.cam._parts import parts, weighted
-from heatproof.cam._runs import in_batches
+from heatproof.capture.runs import in_batches
 from heatproof.errors import MethodError
 from heatproof.types import Capture
 

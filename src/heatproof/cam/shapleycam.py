@@ -20,7 +20,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heatproof.cam._parts import parts, weighted
-from heatproof.cam._runs import each_batch, source_of
+from heatproof.cam._runs import source_of
+from heatproof.capture.runs import each_batch
 from heatproof.errors import MethodError
 from heatproof.types import Capture
 

@@ -28,7 +28,8 @@ from torch import Tensor
 
 from heatproof.cam._noise import mirrored_noise
 from heatproof.cam._parts import parts, weighted
-from heatproof.cam._runs import each_batch, source_of
+from heatproof.cam._runs import source_of
+from heatproof.capture.runs import each_batch
 from heatproof.errors import HeatproofWarning, MethodError
 from heatproof.types import Capture
 
