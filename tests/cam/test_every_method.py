@@ -5,6 +5,7 @@ from importlib import import_module
 
 import pytest
 import torch
+import torch.nn.functional as F
 from pytorch_grad_cam import ShapleyCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from tests.odd_models import everything
@@ -31,14 +32,21 @@ class Net(nn.Sequential):
         super().__init__(*body, *head)
 
 
-def made(axes: int = 2) -> tuple[Net, Tensor]:
+def made(axes: int = 2) -> tuple[nn.Module, Tensor]:
     """Return a network with drawn weights, in float64, and two inputs."""
-    draws = torch.Generator().manual_seed(axes)
-    net = Net(axes).double().eval()
+    draws = torch.Generator().manual_seed(100 + axes)
+    x = torch.randn((2, 2, *SIZES[axes]), generator=draws, dtype=torch.float64)
+    return drawn(Net(axes), axes), x
+
+
+def drawn(net: nn.Module, seed: int) -> nn.Module:
+    """Return the network in float64, with weights drawn from the seed."""
+    draws = torch.Generator().manual_seed(seed)
+    net.double().eval()
     with torch.no_grad():
         for tensor in net.state_dict().values():
             tensor.copy_(0.4 * torch.randn(tensor.shape, generator=draws, dtype=torch.float64))
-    return net, torch.randn((2, 2, *SIZES[axes]), generator=draws, dtype=torch.float64)
+    return net
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
@@ -162,3 +170,31 @@ def test_shapleycam_agrees_with_grad_cams():
     maps = hp.explain(net, x, target=[1, 3], method="shapleycam", layer="3").maps
     torch.testing.assert_close(maps[:, 0], raw[0].to(maps.dtype), rtol=1e-6, atol=1e-9)
     assert not torch.allclose(maps, hp.explain(net, x, target=[1, 3], layer="3").maps)
+
+
+class Attends(nn.Module):
+    """Fused attention behind the target layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix, self.readout = nn.Conv1d(2, 8, 4, stride=4), nn.Linear(8, 24), nn.Linear(8, 5)
+
+    def after(self, tokens: Tensor) -> Tensor:
+        query, key, value = self.mix(tokens.mT).unsqueeze(1).chunk(3, dim=-1)
+        return self.readout(F.scaled_dot_product_attention(query, key, value).squeeze(1).mean(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.embed(x))
+
+
+def test_shapleycam_differentiates_fused_attention_twice():
+    net, x = drawn(Attends(), 7), made(1)[1]
+    maps = hp.explain(net, x, target=1, method="shapleycam", layer="embed").maps[:, 0]
+    a = net.embed(x).detach()
+
+    def slope(activations: Tensor) -> Tensor:
+        leaf = activations.clone().requires_grad_()
+        return torch.autograd.grad(net.after(leaf)[:, 1].sum(), leaf)[0]
+
+    weights = (slope(a) - (slope(a * 1.0001) - slope(a * 0.9999)) / 2e-4 / 2).mean(-1)
+    torch.testing.assert_close(maps, torch.einsum("nk,nkp->np", weights, a), rtol=1e-5, atol=1e-8)

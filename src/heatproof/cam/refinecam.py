@@ -10,12 +10,14 @@ last. The factor in front, which the paper leaves out, is one number per map: it
 of a weak target weak. M is Grad-CAM++ by default, as in the packages grad-cam and torchcam. (grad-cam 1.5.7 computes
 the maximum and the ReLU but does not use them; its maps are scaled to 0..1 earlier on.)
 
-The layers are the last ones on each grid up to the target layer's, `stages` of them, counted from the target layer.
-**The map lies on the finest of their grids, not on the target layer's.** It holds no evidence against the target: a map
-that is negative everywhere at one layer makes a blank product.
+The layers are the last ones on each grid up to the target layer's that is at least as fine, `stages` of them, counted
+from the target layer. **The map lies on the finest of their grids, not on the target layer's.** It holds no evidence
+against the target: a map that is negative everywhere at one layer makes a blank product.
 
 Assumes that early layers know enough of the target to say where it is not. Cost: one capture of all layers.
 """
+
+from operator import ge
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -57,7 +59,10 @@ def cam(capture: Capture, *, stages: int = 3, base: str = "gradcam_plusplus") ->
     """
     if stages < 2:
         raise MethodError(f"stages is {stages}; {NAME} multiplies the maps of at least 2 layers.")
-    captures = source_of(capture, NAME).stages()[-stages:]
+    grid = capture.activations.shape[2:]
+    # a coarser grid on the way (squeezed, or attended to) cannot sharpen anything
+    found = [s for s in source_of(capture, NAME).stages() if all(map(ge, s.activations.shape[2:], grid))]
+    captures = sorted(found, key=lambda s: -s.activations.shape[2:].numel())[-stages:]
     if len(captures) < 2:
         raise MethodError(
             f"{NAME} sharpens a map by layers on finer grids, and up to layer {capture.layer!r} there is none; choose "

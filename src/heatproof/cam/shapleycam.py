@@ -9,7 +9,9 @@ H is never built: H A is one more backward pass through the gradient. The score 
 paper's other choice (ReST, which brings the softmax in), pass a callable as the target.
 
 **What follows the layer must bend.** A network of ReLUs, max poolings and linear maps has no curvature wherever it has
-derivatives: H is zero and the map is exactly that of Grad-CAM. Attention, GELU, SiLU and softmax bend.
+derivatives: H is zero and the map is exactly that of Grad-CAM. Attention, GELU, SiLU and softmax bend; fused attention,
+which has no second derivative in torch, is computed step by step. The players are the positions of the grid: a class
+token stays as it is.
 
 Assumes that the expansion holds as far as zero activation. Cost: one run of what follows the layer and two backward
 passes per target.
@@ -22,6 +24,7 @@ from torch import Tensor
 from heatproof.cam._parts import parts, weighted
 from heatproof.cam._runs import source_of
 from heatproof.capture.runs import each_batch
+from heatproof.capture.softmax import Softmax
 from heatproof.errors import MethodError
 from heatproof.types import Capture
 
@@ -56,7 +59,8 @@ def cam(capture: Capture, *, batch_size: int = 16) -> Float[Tensor, "n t *grid"]
     def run(rows: slice) -> None:
         with torch.enable_grad():
             leaf = activations[rows].detach().clone().requires_grad_()
-            scores = source.replay_with_graph(leaf, torch.arange(rows.start, rows.stop, device=leaf.device))
+            with Softmax(str, recording=True):  # torch has no second derivative of fused attention
+                scores = source.replay_with_graph(leaf, torch.arange(rows.start, rows.stop, device=leaf.device))
             for j, score in enumerate(scores.unbind(1)):
                 curvature[rows, j] = _times_curvature(score.sum(), leaf, capture.layer)
 
@@ -81,6 +85,5 @@ def _times_curvature(
             raise
         raise MethodError(
             f"{NAME} needs second derivatives, and torch has none for an operation behind layer {layer!r} ({error}). "
-            "For fused attention, run it under torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH); or "
-            "use gradcam."
+            "Choose a later layer, or use gradcam."
         ) from error
