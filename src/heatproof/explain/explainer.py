@@ -311,7 +311,7 @@ class _Shots:
 def _resolution(layers: Sequence[TargetLayer], grid: tuple[int, ...], size: tuple[int, ...]) -> Resolution:
     reaches = [layer.reach for layer in layers]
     reach = None
-    if all(r is not None for r in reaches):
+    if layers and all(r is not None for r in reaches):
         reach = tuple(max(r[a] for r in reaches if r is not None) for a in range(len(size)))
     return Resolution(grid, tuple(s / g for s, g in zip(size, grid, strict=True)), reach)
 
