@@ -9,37 +9,42 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from heatproof.checks.quick import quick_checks
+    from heatproof.checks._quick import quick_checks
+    from heatproof.checks._run import check
     from heatproof.errors import HeatproofError, HeatproofWarning
     from heatproof.explain import Explainer, explain
     from heatproof.inputs import read
     from heatproof.models import Model, load
-    from heatproof.types import Axis, Explanation, Input
+    from heatproof.types import Axis, CheckResult, Explanation, Input
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Axis": "heatproof.types",
+    "CheckResult": "heatproof.types",
     "Explainer": "heatproof.explain",
     "Explanation": "heatproof.types",
     "HeatproofError": "heatproof.errors",
     "HeatproofWarning": "heatproof.errors",
     "Input": "heatproof.types",
     "Model": "heatproof.models",
+    "check": "heatproof.checks._run",
     "explain": "heatproof.explain",
     "load": "heatproof.models",
-    "quick_checks": "heatproof.checks.quick",
+    "quick_checks": "heatproof.checks._quick",
     "read": "heatproof.inputs",
 }
 
 __all__ = [
     "Axis",
+    "CheckResult",
     "Explainer",
     "Explanation",
     "HeatproofError",
     "HeatproofWarning",
     "Input",
     "Model",
+    "check",
     "explain",
     "load",
     "quick_checks",

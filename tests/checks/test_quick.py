@@ -11,7 +11,7 @@ from tests.odd_models import IMAGE_NETS, Small, make, pictures
 from torch import Tensor, nn
 
 import heatproof as hp
-from heatproof.checks import quick
+from heatproof.checks import _quick as quick
 from heatproof.explain import Explainer
 from heatproof.models.randomize import randomized
 

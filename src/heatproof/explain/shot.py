@@ -1,6 +1,7 @@
 """One batch explained: captured once, at the first CAM method that asks; the maps of any number of methods from it."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 
 import torch
@@ -79,9 +80,14 @@ class Shot:
                 "differentiable=True use gradcam, hirescam, layercam or gradcam_plusplus."
             )
         sources, grids = self._sources(method)
-        # A caller's autocast would compute the map in half precision.
+        # A caller's autocast would compute the map in half precision; an attribution runs the network under it, though.
+        off = (
+            nullcontext()
+            if method.kind == "attribution"
+            else torch.autocast(sources[0].scores.device.type, enabled=False)
+        )
         with (
-            torch.autocast(sources[0].scores.device.type, enabled=False),
+            off,
             torch.set_grad_enabled(self._graph or torch.is_grad_enabled()),
         ):
             found = [
