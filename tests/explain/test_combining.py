@@ -263,3 +263,16 @@ def test_a_network_learns_to_look_away_from_a_corner() -> None:
 
     assert trained(0.0) > 0.2
     assert trained(1.0) < 0.05
+
+
+@pytest.mark.parametrize("method", ["ablationcam", "scorecam", "occlusion", "cam"])
+def test_runs_after_the_capture_share_its_autocast(method: str) -> None:
+    """Scores in another precision than the capture's would move every place of the map by the same amount."""
+    net, x = make("plain").eval(), pictures(2)
+    seen: set[torch.dtype] = set()
+    net.conv2.register_forward_hook(lambda _module, _args, output: seen.add(output.dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = hp.explain(net, x, target=1, method=method, layer="act2" if method == "cam" else None)
+    assert seen == {torch.bfloat16}
+    assert found.maps.dtype == torch.float32
+    assert not torch.is_autocast_enabled("cpu")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from heatproof.capture.batch import Batch
+from heatproof.capture.casts import remembered
 from heatproof.capture.choose import choose_layers, connected_layers
 from heatproof.capture.forward import differentiate
 from heatproof.capture.impulse import listen
@@ -182,16 +183,19 @@ class Engine:
         raw: Tensor,
         grad: Tensor,
     ) -> Capture:
+        cast = remembered(raw.device)
+
         def rescore(inputs: Tensor, rows: Tensor) -> Tensor:
-            return self.scores(batch.with_tensor(inputs), [targets[int(r)] for r in rows])
+            with cast():
+                return self.scores(batch.with_tensor(inputs), [targets[int(r)] for r in rows])
 
         def replay(activations: Tensor, rows: Tensor) -> Tensor:
-            if not lazy:
-                lazy.append(self.replay(batch, layer, targets))
-            return lazy[0](activations, rows)
+            with cast():
+                if not lazy:
+                    lazy.append(self.replay(batch, layer, targets))
+                return lazy[0](activations, rows)
 
         lazy: list[Replay] = []
-
         return Capture(
             activations=_full(layer.layout.to_grid(raw)),
             gradients=_full(layer.layout.to_grid(grad, lead=2).transpose(0, 1)),
@@ -200,7 +204,7 @@ class Engine:
             replay=replay,
             rescore=rescore,
             inputs=batch.tensor,
-            source=NetworkSource(self, batch, layer, targets),
+            source=NetworkSource(self, batch, layer, targets, cast),
         )
 
     def _named(self, batch: Batch, record: Trace, spec: object) -> TargetLayer:

@@ -1,6 +1,8 @@
 """Further runs of a captured network: other inputs, other classes, other layers, attention."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -15,31 +17,40 @@ if TYPE_CHECKING:
 
 
 class NetworkSource:
-    """Runs one network again for one batch, one target layer and the same targets."""
+    """Runs one network again for one batch, one target layer and the same targets, under the capture's autocast."""
 
     def __init__(
-        self, engine: "Engine", batch: Batch, layer: TargetLayer, targets: tuple[tuple[Target, ...], ...]
+        self,
+        engine: "Engine",
+        batch: Batch,
+        layer: TargetLayer,
+        targets: tuple[tuple[Target, ...], ...],
+        cast: Callable[[], AbstractContextManager[Any]],
     ) -> None:
-        self._engine, self._batch, self._layer, self._targets = engine, batch, layer, targets
+        self._engine, self._batch, self._layer, self._targets, self._cast = engine, batch, layer, targets, cast
 
     def recapture(self, inputs: Tensor, rows: Tensor) -> Capture:
         """Return the capture of changed inputs at the same layer, each for the targets of the input `rows` names."""
         batch = self._batch.rows(rows.cpu()).with_tensor(inputs)
         targets = tuple(self._targets[int(r)] for r in rows)
-        return self._engine.capture(batch, (self._layer,), lambda _output, _n: targets)[0][0]
+        with self._cast():
+            return self._engine.capture(batch, (self._layer,), lambda _output, _n: targets)[0][0]
 
     def replay_with_graph(self, activations: Tensor, rows: Tensor) -> Tensor:
         """Return the scores (m, t) when the layer puts out `activations`, connected to their graph."""
-        return self._engine.replay(self._batch, self._layer, self._targets).with_graph(activations, rows)
+        with self._cast():
+            return self._engine.replay(self._batch, self._layer, self._targets).with_graph(activations, rows)
 
     def classes(self) -> Tensor:
         """Return the score of every class, (n, classes)."""
-        return self._engine.output(self._batch, lambda output: class_scores(output, self._batch.n))
+        with self._cast():
+            return self._engine.output(self._batch, lambda output: class_scores(output, self._batch.n))
 
     def of_classes(self, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores (n, q) of other classes and their gradients (n, q, k, *grid) at the same layer."""
         rows = tuple(tuple(Target(str(c), index=int(c)) for c in row) for row in classes.tolist())
-        capture = self._engine.capture(self._batch, (self._layer,), lambda _output, _n: rows)[0][0]
+        with self._cast():
+            capture = self._engine.capture(self._batch, (self._layer,), lambda _output, _n: rows)[0][0]
         return capture.scores, capture.gradients
 
     def stages(self) -> tuple[Capture, ...]:
@@ -50,11 +61,13 @@ class NetworkSource:
             if layer.start < self._layer.start:
                 seen.setdefault(layer.layout.grid, layer)
         layers = sorted(seen.values(), key=lambda layer: layer.start)
-        return tuple(self._engine.capture(self._batch, layers, lambda _output, _n: self._targets)[0])
+        with self._cast():
+            return tuple(self._engine.capture(self._batch, layers, lambda _output, _n: self._targets)[0])
 
     def attention(self) -> tuple[Attention, ...]:
         """Return what every attention layer did, first to last."""
-        return attention_layers(self._engine, self._batch, self._targets)
+        with self._cast():
+            return attention_layers(self._engine, self._batch, self._targets)
 
     def prefix(self) -> int:
         """Return how many tokens stand before the grid's in the target layer's sequence."""
