@@ -2,7 +2,7 @@
 
 import copy
 import platform
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from heatproof.capture import Batch, Engine
 from heatproof.capture.engine import LayerSpec, Resolver
 from heatproof.errors import ExplainError, MethodError, UsageError
 from heatproof.explain.asked import kind_of, slice_targets
+from heatproof.explain.average import Shots, averaged
 from heatproof.explain.combine import STATED, Combine, checked
 from heatproof.explain.flags import flags_of
 from heatproof.explain.gather import Gathered, gather
@@ -21,7 +22,7 @@ from heatproof.explain.methods import Method, MethodSpec, find_method, find_meth
 from heatproof.explain.several import Explanations
 from heatproof.explain.shot import Shot
 from heatproof.explain.spellings import layer_of, split, target_of
-from heatproof.explain.variants import IDENTITY, stated, variants
+from heatproof.explain.variants import stated, variants
 from heatproof.models import Model, as_model
 from heatproof.models.layers import TargetLayer
 from heatproof.models.targets import resolve
@@ -187,23 +188,22 @@ class Explainer:
 
         return resolver
 
-    def _shots(
-        self, batch: Batch, resolver: Resolver, kind: Hashable, layers: tuple[TargetLayer, ...] | None
-    ) -> "_Shots":
+    def _shots(self, batch: Batch, resolver: Resolver, kind: Hashable, layers: tuple[TargetLayer, ...] | None) -> Shots:
         def open_shot(batch: Batch, resolver: Resolver, layers: tuple[TargetLayer, ...] | None) -> Shot:
             def find() -> tuple[TargetLayer, ...]:
                 return layers or self.engine.layers(batch, self.layer, resolver, kind=kind)
 
             return Shot(self.engine, batch, find, resolver, combine=self.combine, graph=self.differentiable)
 
-        return _Shots(open_shot(batch, resolver, layers), open_shot)
+        return Shots(open_shot(batch, resolver, layers), open_shot)
 
-    def _part(self, gathered: Gathered, shots: "_Shots", method: Method, skipped: dict[str, str] | None) -> Part | None:
+    def _part(self, gathered: Gathered, shots: Shots, method: Method, skipped: dict[str, str] | None) -> Part | None:
         """Return the batch explained by one method; None, with the reason noted in `skipped`, where it cannot be."""
         if skipped is not None and method.name in skipped:
             return None
         try:
-            maps = self._average(gathered.batch, shots, method)
+            changes = variants(self.augment, self.noise, self.samples, self.seed or 0, len(gathered.batch.size))
+            maps = averaged(shots, method, changes)
         except (MethodError, ExplainError) as error:
             if skipped is None:
                 raise
@@ -212,34 +212,6 @@ class Explainer:
         plain = shots.plain
         layers = plain.layers if method.kind == "cam" else ()
         return Part(gathered, layers, maps, plain.scores(method), plain.targets(method))
-
-    def _average(self, batch: Batch, shots: "_Shots", method: Method) -> Tensor:
-        """Return the method's maps, averaged over the variants of the input."""
-        changes = variants(self.augment, self.noise, self.samples, self.seed or 0, len(batch.size))
-        if changes == (IDENTITY,):
-            return shots.plain.maps(method)
-        x = batch.tensor
-        if x is None:
-            raise UsageError(
-                "augment and noise change the input, but this network takes several tensors and it is not clear which "
-                "to change; leave them out."
-            )
-        fixed = shots.plain.targets(method)
-
-        def unchanged(_output: Any, n: int) -> tuple[tuple[Target, ...], ...]:
-            return fixed[:n]  # the predicted class is that of the unchanged input
-
-        total: Tensor | None = None
-        for change in changes:
-            shot = shots.plain
-            if change is not IDENTITY:
-                changed = batch.with_tensor(change.change(x))
-                same = changed.size == batch.size and method.kind == "cam"
-                shot = shots.open(changed, unchanged, shots.plain.layers if same else None)
-            maps = change.undo(shot.maps(method))
-            total = maps if total is None else total + maps
-        assert total is not None
-        return total / len(changes)
 
     def capture_and_map(
         self,
@@ -299,13 +271,6 @@ class Explainer:
             "several_layers": STATED[self.combine],
             **({"averaged": averaged} if averaged else {}),
         }
-
-
-class _Shots:
-    """The unchanged batch, and how to open changed ones."""
-
-    def __init__(self, plain: Shot, open_shot: Callable[..., Shot]) -> None:
-        self.plain, self.open = plain, open_shot
 
 
 def _resolution(layers: Sequence[TargetLayer], grid: tuple[int, ...], size: tuple[int, ...]) -> Resolution:
