@@ -1,13 +1,14 @@
 """`hp.check`: explain once, then put every question to the same maps."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from heatproof.capture.engine import LayerSpec
 from heatproof.checks import check_named
+from heatproof.checks._annotations import masks_of
 from heatproof.checks._study import Study
 from heatproof.errors import UsageError
 from heatproof.explain import Explainer
@@ -40,7 +41,8 @@ def check(
         target: as for `explain`, one per input.
         method: as for `explain`.
         layer: as for `explain`.
-        annotations: n boolean masks at the size of the originals or of the model's input, for plausibility.
+        annotations: one per input, for plausibility: a mask (array or file) of the size of the original or of the
+            model's input, {"boxes": [(x_min, y_min, x_max, y_max), ...]}, {"points": [(x, y), ...]}, or None.
         cluster_by: per input, what it belongs to (a patient); such inputs are resampled together.
         seed: of everything drawn.
         alpha: error rate of the intervals.
@@ -71,7 +73,7 @@ def check(
     for plugin in plugins:
         found: CheckResult | list[CheckResult] = plugin.function(study, **(settings or {}).get(plugin.name, {}))
         results += [found] if isinstance(found, CheckResult) else found
-    return results
+    return _together(results)
 
 
 def open_study(
@@ -98,18 +100,23 @@ def open_study(
         batches=explanation.origin[1],
         clusters=clusters,
         cluster_name="input" if cluster_by is None else "cluster",
-        annotations=None if annotations is None else _masks(annotations, explanation),
+        annotations=None if annotations is None else masks_of(annotations, explanation),
         seed=seed,
         alpha=alpha,
     )
 
 
-def _masks(annotations: Any, explanation: Any) -> Tensor:
-    """Return boolean masks (n, *input_spatial) in the frame of the model's input."""
-    masks = torch.stack([torch.as_tensor(one).bool() for one in annotations])
-    if tuple(masks.shape) != (len(explanation), *explanation.input_size):
-        raise UsageError(
-            f"annotations have shape {tuple(masks.shape)}; give {len(explanation)} masks of the model's input size "
-            f"{explanation.input_size}."
-        )
-    return masks
+def _together(results: list[CheckResult]) -> list[CheckResult]:
+    """Let plausibility say whom to suspect, now that faithfulness is known."""
+    faithful = {result.verdict for result in results if result.check == "faithfulness"}
+    told = {
+        "supports": "The map is faithful to the model, so suspect the model.",
+        "undermines": "The map is not faithful to the model, so suspect the map first.",
+        "inconclusive": "Whether the map is faithful is open, so neither map nor model can be blamed yet.",
+    }
+    return [
+        replace(result, why=f"{result.why} {told[next(iter(faithful))]}")
+        if result.check == "plausibility" and result.verdict == "undermines" and len(faithful & told.keys()) == 1
+        else result
+        for result in results
+    ]
