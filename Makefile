@@ -7,10 +7,10 @@ LOWEST_BIN := $(if $(filter Windows_NT,$(OS)),.venv-lowest/Scripts,.venv-lowest/
 UV_INSTALL = $(BIN)/uv pip install --quiet --python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench lowest clean
+.PHONY: help demo test check format bench methods-page lowest clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1 - /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1 - /p' Makefile
 
 demo: .venv/.package ## explain real pictures with the bundled model and write a page into demo-out/
 	$(BIN)/heatproof demo
@@ -31,6 +31,9 @@ format: .venv/.dev ## put the formatting right
 
 bench: .venv/.dev ## side by side with peers; DEVICE=cuda for a GPU
 	$(BIN)/python -m bench --device $(DEVICE) $(ARGS)
+
+methods-page: .venv/.dev ## rewrite the table and the gallery of docs/methods.md (HEATPROOF_DATA names the real data)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.methods_page $(ARGS)
 
 # Direct dependencies at the lowest versions that pyproject.toml declares, in an environment of their own. What those old
 # versions say about each other's deprecations is no error, and the peers are not there.
