@@ -18,7 +18,7 @@ from heatproof.plugins import TIERS, simplify
 from heatproof.types import Subject
 
 METHODS = methods()
-FEWER = {"rise": {"masks": 24, "cells": 3}, "smoothgrad": {"samples": 3}, "integrated_gradients": {"steps": 5}}
+FEWER = {"rise": {"masks": 24, "cells": 3}, "smoothgrad": {"copies": 3}, "integrated_gradients": {"steps": 5}}
 """Settings that make the costly ones fast; no property depends on them."""
 DRAWN = ("rise", "smoothgrad", "smooth_random")
 """Those that draw at random: a mirrored input meets the same draws, not mirrored ones."""

@@ -107,11 +107,11 @@ def test_occlusion_windows_share_places_on_paper():
 
 
 def test_smoothgrad_without_noise_is_the_gradient():
-    assert torch.equal(explain("smoothgrad", noise=0.0, samples=2), explain("gradient"))
+    assert torch.equal(explain("smoothgrad", sigma=0.0, copies=2), explain("gradient"))
 
 
 def test_smoothgrad_depends_on_its_seed():
-    found = [explain("smoothgrad", noise=0.5, seed=seed) for seed in (0, 0, 1)]
+    found = [explain("smoothgrad", sigma=0.5, seed=seed) for seed in (0, 0, 1)]
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
 
@@ -204,8 +204,8 @@ def test_smooth_random_is_standardized_and_smooth():
 @pytest.mark.parametrize(
     ("name", "settings", "told"),
     [
-        ("smoothgrad", {"samples": 0}, "samples is 0; it must be at least 1"),
-        ("smoothgrad", {"noise": -0.1}, r"noise is -0\.1; it is a standard deviation"),
+        ("smoothgrad", {"copies": 0}, "copies is 0; it must be at least 1"),
+        ("smoothgrad", {"sigma": -0.1}, r"sigma is -0\.1; it is a standard deviation"),
         ("integrated_gradients", {"steps": 0}, "steps is 0; it must be at least 1"),
         (
             "integrated_gradients",

@@ -19,7 +19,7 @@ NEED_GRADIENTS = [
     *("guided_backprop", "deconvnet", "fullgrad", "guided_gradcam"),
 ]
 NEED_NONE = [name for name in METHODS if name not in NEED_GRADIENTS]
-FEWER = {"rise": {"masks": 10}, "smoothgrad": {"samples": 2}, "integrated_gradients": {"steps": 3}}
+FEWER = {"rise": {"masks": 10}, "smoothgrad": {"copies": 2}, "integrated_gradients": {"steps": 3}}
 
 
 def explain(name: str, subject) -> Tensor:

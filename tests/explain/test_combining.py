@@ -1,5 +1,6 @@
 """Several layers, symmetric and noisy copies, several methods at once, maps in a training loss."""
 
+import inspect
 import json
 import math
 from pathlib import Path
@@ -11,10 +12,30 @@ from tests.odd_models import Residual, Signal, Small, Volume, make, pictures
 from torch import Tensor, nn
 
 import heatproof as hp
+from heatproof import attribution, cam
 from heatproof.errors import MethodError, UsageError
 from heatproof.explain import Explainer
 from heatproof.explain.combine import combined
+from heatproof.explain.methods import find_method
 from heatproof.explain.variants import variants
+
+
+@pytest.mark.parametrize("name", [*cam.methods(), *attribution.methods()])
+def test_no_setting_of_a_method_is_hidden_by_an_argument_of_the_explainer(name: str) -> None:
+    own = {*inspect.signature(Explainer).parameters} - {"batch_size", "seed"}  # these are passed on
+    assert own.isdisjoint(find_method(name, {}, {}).accepted())
+
+
+def test_settings_of_a_method_reach_it_from_every_call() -> None:
+    net, x = make("plain"), pictures()
+    found = hp.explain(net, x, method="smoothgrad", copies=2, sigma=0.3, seed=5, batch_size=2)
+    again = Explainer(net, method="smoothgrad", copies=2, sigma=0.3, seed=5, batch_size=2)(x)
+    beside = hp.explain(net, x, method=["gradcam", "smoothgrad"], copies=2, sigma=0.3, seed=5, batch_size=2)
+    other = Explainer(net).compare(x, methods=["smoothgrad"], copies=2, sigma=0.3, seed=5, batch_size=2)
+    assert found.provenance["settings"] == {"copies": 2, "sigma": 0.3, "seed": 5, "batch_size": 2}
+    for one in (again, beside["smoothgrad"], other["smoothgrad"]):
+        assert one.provenance["settings"] == found.provenance["settings"]
+        torch.testing.assert_close(one.maps, found.maps)
 
 
 def test_two_layers_by_hand() -> None:

@@ -210,23 +210,26 @@ def test_scores_that_are_not_finite_are_explained_and_flagged(bad: float) -> Non
 class Limited(Small):
     """Runs out of memory above some batch size."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, error: type[Exception] = torch.OutOfMemoryError) -> None:
         super().__init__()
-        self.limit = limit
+        self.limit, self.error = limit, error
 
     def forward(self, x: Tensor) -> Tensor:
         if len(x) > self.limit:
-            raise torch.OutOfMemoryError(f"{len(x)} are too many")
+            # what the CPU's allocator says, in a RuntimeError
+            raise self.error(f"{len(x)} are too many: DefaultCPUAllocator: can't allocate memory")
         return super().forward(x)
 
 
+@pytest.mark.parametrize("method", ["gradcam", "ablationcam", "scorecam", "gradient"])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError, RuntimeError])
 @pytest.mark.parametrize("limit", [1, 2, 3, 5])
-def test_batches_are_halved_when_memory_runs_out(limit: int) -> None:
-    net, x = Limited(limit), pictures(7)
+def test_batches_are_halved_when_memory_runs_out(limit: int, error: type[Exception], method: str) -> None:
+    net, x = Limited(limit, error), pictures(7)
     roomy = Limited(100)
     roomy.load_state_dict(net.state_dict())
-    found = hp.explain(net, x, target=[[i % 4, 0] for i in range(7)])
-    expected = hp.explain(roomy, x, target=[[i % 4, 0] for i in range(7)])
+    found = hp.explain(net, x, target=[[i % 4, 0] for i in range(7)], method=method)
+    expected = hp.explain(roomy, x, target=[[i % 4, 0] for i in range(7)], method=method)
     torch.testing.assert_close(found.maps, expected.maps, rtol=1e-4, atol=1e-7)
     assert found.targets == expected.targets
 

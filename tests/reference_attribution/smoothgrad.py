@@ -5,11 +5,11 @@ import torch
 from tests.reference_attribution.chain import slope
 
 
-def reference(chain, x, j, *, samples, noise, seed):
-    seeds = torch.randint(2**62, (samples,), generator=torch.Generator().manual_seed(seed))
-    sigma = noise * (x.max() - x.min())
+def reference(chain, x, j, *, copies, sigma, seed):
+    seeds = torch.randint(2**62, (copies,), generator=torch.Generator().manual_seed(seed))
+    spread = sigma * (x.max() - x.min())
     found = np.zeros(x.shape[1:])
     for s in seeds.tolist():
         draw = torch.randn(x.shape, generator=torch.Generator().manual_seed(s), dtype=torch.float32)
-        found += slope(chain, x + sigma * draw.double().numpy(), j).sum(axis=0)
-    return found / samples
+        found += slope(chain, x + spread * draw.double().numpy(), j).sum(axis=0)
+    return found / copies

@@ -16,7 +16,7 @@ from heatproof.errors import HeatproofWarning
 METHODS = [name for name, plugin in methods().items() if plugin.module.startswith("heatproof.")]
 SETTINGS = {
     "integrated_gradients": {"baseline": 0.3, "steps": 4},
-    "smoothgrad": {"samples": 3, "noise": 0.2, "seed": 5},
+    "smoothgrad": {"copies": 3, "sigma": 0.2, "seed": 5},
     "occlusion": {"window": 2, "stride": 1, "baseline": 0.3},
     "rise": {"masks": 30, "cells": 3, "probability": 0.6, "seed": 5},
     "fullgrad": {"absolute": False},

@@ -62,7 +62,7 @@ def _check(
     first = tuple(row[:1] for row in targets)
     main = maps[:, :1]
     drop_top, drops_elsewhere, share = _masking(explainer, gathered, main, first, seed)
-    other_maps, others = _runner_up(explainer, gathered, first)
+    other_maps, others = _runner_up(explainer, gathered, first, layers)
     rho_other = spearman(main, other_maps).flatten().tolist() if other_maps is not None else None
     noise = _random_weights_map(explainer, gathered, first, layers, seed)
     rho_random = spearman(main, noise).flatten().tolist()
@@ -124,7 +124,7 @@ def _least_overlap(top: Tensor, grid: tuple[int, ...], generator: torch.Generato
 
 
 def _runner_up(
-    explainer: Explainer, gathered: Gathered, targets: tuple[tuple[Target, ...], ...]
+    explainer: Explainer, gathered: Gathered, targets: tuple[tuple[Target, ...], ...], layers: list[str]
 ) -> tuple[Tensor | None, list[str] | None]:
     """Return the map of the strongest class other than the target, and its name; nothing without classes."""
     if any(row[0].index is None for row in targets):
@@ -142,7 +142,8 @@ def _runner_up(
     output = explainer.engine.trace(gathered.batch).output
     if class_scores(output, 1).shape[1] < 2:
         return None, None
-    return explainer.capture_and_map(gathered, resolver).maps, named
+    at = None if layers == ["input"] else explainer.engine.layers(gathered.batch, layers, resolver)
+    return explainer.capture_and_map(gathered, resolver, layers=at).maps, named
 
 
 def _random_weights_map(

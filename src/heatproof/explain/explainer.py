@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import heatproof
 from heatproof.capture import Batch, Engine
 from heatproof.capture.engine import LayerSpec, Resolver
+from heatproof.capture.runs import out_of_memory
 from heatproof.errors import ExplainError, MethodError, UsageError
 from heatproof.explain.asked import kind_of, slice_targets
 from heatproof.explain.average import Shots, averaged
@@ -175,9 +176,9 @@ class Explainer:
                         done += gathered.batch.n
                     kept = [m for m in methods if m.name not in (skipped or {})]
                     return [self._join(parts[m.name], m) for m in kept]
-                except (torch.OutOfMemoryError, MemoryError):
+                except (MemoryError, RuntimeError) as error:
                     limit = tried // 2
-                    if limit == 0:
+                    if limit == 0 or not out_of_memory(error):
                         raise
 
     def _resolver(self, target: Any) -> Resolver:

@@ -200,7 +200,8 @@ def doubtful(trace: Trace) -> list[tuple[Call, Output, tuple[Layout, ...]]]:
     axes = len(trace.input_size)
     for call in trace.calls[:-1]:
         for output in call.outputs:
-            if output.identity in found or not output.floating or output.shape[:1] != (trace.n,):
+            told = output.first or not output.floating or output.shape[:1] != (trace.n,)
+            if told or output.identity in found:
                 continue
             ways = _options(trace, call, output, strict=True)
             sequence = len(output.shape) == 3 and output.shape[1] > 3 and 0 not in output.shape
@@ -219,7 +220,8 @@ def _options(trace: Trace, call: Call, output: Output, *, strict: bool) -> tuple
         if len(o.shape) == len(trace.input_size) + 2 and len(output.shape) == 3
     ]
     lengths = {o.shape[1] for c in trace.calls for o in c.outputs if len(o.shape) == 3}
-    return options(output.shape, trace.n, trace.input_size, seen, lengths, prefix=trace.prefix, strict=strict)
+    shape, size, prefix, first = output.shape, trace.input_size, trace.prefix, output.first
+    return options(shape, trace.n, size, seen, lengths, prefix=prefix, first=first, strict=strict)
 
 
 def _place(trace: Trace, call: Call, output: Output, *, strict: bool = True) -> TargetLayer | None:

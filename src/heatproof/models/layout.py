@@ -71,6 +71,7 @@ def options(
     lengths: Collection[int] = (),
     *,
     prefix: int | None = None,
+    first: bool = False,
     strict: bool = True,
 ) -> tuple[Layout, ...]:
     """Return how an output of `shape` may lie on a grid of at least 2 positions a side over the input, likeliest first.
@@ -82,6 +83,7 @@ def options(
         seen: grids that earlier layers of the same run had, latest first: a token sequence keeps one of them.
         lengths: lengths of the token sequences of the same run: (n, heads, length, ...) is attention, not a grid.
         prefix: tokens before the grid's, where the network's configuration says it.
+        first: whether the output is known to be channels first.
         strict: refuse grids that are not aligned with the input. A network that resizes its input itself has such.
     """
     axes = len(input_size)
@@ -89,16 +91,16 @@ def options(
         return ()
     found: list[Layout] = []
     if len(shape) == axes + 2:
-        first, last = tuple(shape[2:]), tuple(shape[1:-1])
-        if axes > 1 and first[0] in lengths and shape[1] not in lengths:
+        front, back = Layout("channels_first", tuple(shape[2:])), Layout("channels_last", tuple(shape[1:-1]))
+        if not first and axes > 1 and shape[2] in lengths and shape[1] not in lengths:
             return ()
-        both = [Layout("channels_first", first), Layout("channels_last", last)]
+        both = [front] if first else [front, back]
         aligned = [(skew, layout) for layout in both if (skew := _skew(layout.grid, input_size)) is not None]
         even = [entry for entry in aligned if entry[0] <= _EVEN]
         found += [layout for _, layout in sorted(even or aligned, key=lambda entry: entry[0])]
-        if not found and not strict and min(first) >= 2:
-            found.append(Layout("channels_first", first))
-    if len(shape) == 3:
+        if not found and not strict and min(front.grid) >= 2:
+            found.append(front)
+    if len(shape) == 3 and not first:
         found += _tokens(shape[1], input_size, seen, prefix)
     return tuple(dict.fromkeys(found))
 

@@ -59,7 +59,8 @@ def settle(
     rectangle = _rectangle(effects["tokens"], axes) if measured and "tokens" in effects else None
     if rectangle is not None and rectangle not in options:
         options = [*options, rectangle]
-    judged = [(_distance(layout, effects[layout.kind], axes), layout) for layout in options]
+    known = [layout for layout in options if layout.kind in effects]
+    judged = [(_distance(layout, effects[layout.kind], axes), layout) for layout in known]
     fits = [(distance, layout) for distance, layout in judged if distance is not None]
     if fits:
         return Verdict(True, min(fits, key=lambda fit: fit[0])[1])

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from heatproof.models.grids import GridAxes
 from heatproof.models.layout import Layout
 from heatproof.models.outputs import Key, map_tensors, tensors
 
@@ -17,13 +18,14 @@ Identity = tuple[int, int]
 
 @dataclass(frozen=True)
 class Output:
-    """One tensor that a module call returned."""
+    """One tensor that a module call returned; `first` where it is known to be channels first."""
 
     key: Key
     shape: tuple[int, ...]
     floating: bool
     identity: Identity
     reach: tuple[float, ...] | None
+    first: bool = False
 
 
 @dataclass
@@ -97,6 +99,7 @@ def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[in
     record = Trace(input_size, n, prefix=_configured_prefix(view))
     number = _Numbers()
     reaches = _Reach(input_size)
+    axes = GridAxes(input_size)
     counts: dict[str, int] = {}
     open_calls: dict[str, list[Call]] = {}
     clock = iter(range(1 << 62))
@@ -127,6 +130,7 @@ def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[in
             open_calls.setdefault(name, []).append(call)
             call.inputs = tuple(number(t) for _, t in tensors((args, kwargs)))
             reaches.enter(number, args, kwargs)
+            axes.enter((args, kwargs))
 
         def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if probing:
@@ -136,7 +140,7 @@ def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[in
             found = list(tensors(output))
             reach = reaches.leave(module, number, args, kwargs, [t for _, t in found])
             call.outputs = tuple(
-                Output(key, tuple(t.shape), t.is_floating_point(), number(t), reach) for key, t in found
+                Output(key, tuple(t.shape), t.is_floating_point(), number(t), reach, axes.first(t)) for key, t in found
             )
             if not learned and found:
                 handed_on = call.outputs[0].identity in call.inputs
@@ -149,7 +153,7 @@ def trace(view: nn.Module, run: Callable[[nn.Module], Any], input_size: tuple[in
     try:
         for name, module in view.named_modules():
             watch(name, module)
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad(), axes:
             record.output = run(view)
     finally:
         for handle in handles:
