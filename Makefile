@@ -39,7 +39,7 @@ methods-page: .venv/.dev ## rewrite the table and the gallery of docs/methods.md
 # versions say about each other's deprecations is no error, and the peers are not there.
 lowest: .venv-lowest/.package ## run the tests on the lowest declared versions
 	OMP_NUM_THREADS=1 $(LOWEST_BIN)/python -m pytest -n 2 --dist worksteal -m "not real and not slow" \
-		--ignore tests/peers -o filterwarnings=default $(ARGS)
+		--ignore tests/peers --ignore tests/compat -o filterwarnings=default $(ARGS)
 
 clean: ## remove what these targets made
 	rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .hypothesis .import_linter_cache demo-out
@@ -56,6 +56,8 @@ clean: ## remove what these targets made
 
 .venv/.dev: .venv/.package
 	$(UV_INSTALL) $(BIN)/python -c constraints.txt --group dev
+# It asks for a second build of OpenCV beside the one that grad-cam brings; all else that it needs is there.
+	$(UV_INSTALL) $(BIN)/python -c constraints.txt --no-deps quantus cachetools
 	@touch $@
 
 .venv-lowest/.package: .venv/.uv pyproject.toml

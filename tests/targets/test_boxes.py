@@ -8,6 +8,7 @@ import torch
 import heatproof as hp
 from heatproof import targets
 from heatproof.errors import TargetError
+from heatproof.explain.asked import kind_of
 from heatproof.models.targets import Names, bind
 from heatproof.targets._detections import detections, iou
 
@@ -196,3 +197,9 @@ def test_transformers_detectors_score_classes_with_the_activation_they_are_train
     torch.testing.assert_close(soft, parts["logits"].softmax(-1)[:, 1])
     independent = detections(ConditionalDetrObjectDetectionOutput(**parts), 2, None).scores
     torch.testing.assert_close(independent, parts["logits"].sigmoid()[:, 2])
+
+
+def test_layers_are_chosen_once_for_all_boxes_and_anew_for_other_kinds():
+    assert kind_of(targets.Box((0, 0, 10, 10))) == kind_of([targets.Box((2, 0, 12, 10), 2)])
+    assert kind_of(targets.Box((0, 0, 10, 10))) != kind_of(targets.Boxes(1))
+    assert kind_of(targets.Class(1)) != kind_of(targets.Regression(1))

@@ -5,6 +5,7 @@ from typing import Any
 
 from heatproof.errors import TargetError
 from heatproof.explain.gather import Gathered
+from heatproof.targets._kind import Kind
 
 
 def slice_targets(target: Any, begin: int, gathered: Gathered) -> Any:
@@ -21,9 +22,13 @@ def slice_targets(target: Any, begin: int, gathered: Gathered) -> Any:
 
 
 def kind_of(target: Any) -> Hashable:
-    """Return what tells targets apart that may flow through other layers: the first input's callables, by identity."""
+    """Return what tells targets apart that may need other layers: of the first input's, callables by identity."""
     first = target[0] if isinstance(target, list | tuple) and target else target
-    return tuple(_Same(v) for v in (first if isinstance(first, list | tuple) else [first]) if callable(v))
+    return tuple(_route(v) for v in (first if isinstance(first, list | tuple) else [first]) if callable(v))
+
+
+def _route(value: Any) -> Hashable:
+    return value.route if isinstance(value, Kind) else _Same(value)
 
 
 class _Same:

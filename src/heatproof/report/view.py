@@ -78,7 +78,7 @@ class View:
 
     def unit(self) -> str:
         """Return what the color bar measures."""
-        by_name = self.target.index is None or self.target.name == "output"
+        by_name = self.target.index is None or self.target.name.startswith("output")
         score_unit = "evidence, in the target's units" if by_name else "logit evidence"
         unit = _UNITS.get(self.ex.units, score_unit)
         signed = self.scale is not None and self.scale.signed

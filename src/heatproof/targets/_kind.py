@@ -1,6 +1,7 @@
 """What all kinds of target have in common: a name, a number for the output of one input, and binding to a model."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from typing import Any
 
 from torch import Tensor
@@ -20,6 +21,11 @@ class Kind(ABC):
     @abstractmethod
     def __call__(self, output: Any) -> Tensor:
         """Return y () for the model's output for one input, without the batch axis, connected to its graph."""
+
+    @property
+    def route(self) -> Hashable:
+        """What tells it apart from targets that may need other layers: only itself, where nothing more is known."""
+        return self
 
     def bind(self, output: Any, names: Names) -> Target:
         """Return this target as `models.targets.resolve` wants it, for the input that has this output."""

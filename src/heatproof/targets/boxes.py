@@ -1,5 +1,6 @@
 """Why these boxes: the summed score of all detections of a class."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,6 +40,11 @@ class Boxes(Kind):
     def name(self) -> str:
         """The class, as it was given."""
         return f"all boxes of {self.label if isinstance(self.label, str) else f'class {self.label}'}"
+
+    @property
+    def route(self) -> Hashable:
+        """The same for all: every box is read off the same scales."""
+        return type(self)
 
     def __call__(self, output: Any) -> Tensor:
         """Return y ()."""

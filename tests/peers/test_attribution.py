@@ -2,12 +2,11 @@
 
 import pytest
 import torch
+from captum import attr
 from tests.attribution.opened import draw, opened, rectifying
 from torch import Tensor, nn
 
 from heatproof.attribution import methods
-
-attr = pytest.importorskip("captum.attr")
 
 AXES = pytest.mark.parametrize("axes", [1, 2, 3])
 TARGET = 2

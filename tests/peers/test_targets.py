@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import pytorch_grad_cam as cam
+import pytorch_grad_cam.utils.model_targets as peers
 import torch
 from torch import nn
 
@@ -10,7 +12,6 @@ from heatproof.errors import TargetError
 
 # the package imports what warns about itself
 pytestmark = pytest.mark.filterwarnings("ignore")
-peers = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
 
 
 def net(classes=4, dense=False):
@@ -52,7 +53,6 @@ def test_score_and_map(kind):
 
 
 def test_the_output_is_the_one_that_the_peer_shows_its_targets():
-    cam = pytest.importorskip("pytorch_grad_cam")
     seen = []
 
     class Spy(peers.ClassifierOutputTarget):
