@@ -1,7 +1,7 @@
 """The same network with random weights: everything that was learned is drawn anew."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import prod, sqrt
 from typing import Any
 
@@ -18,6 +18,8 @@ def randomized(
     recalibrate: Callable[[nn.Module], Any] | None = None,
     *,
     keep_hooks: bool = True,
+    only: Collection[str] | None = None,
+    statistics: Collection[str] | None = None,
 ) -> nn.Module:
     """Return a copy of `net` in eval mode with every parameter drawn anew; `net` is not changed.
 
@@ -30,6 +32,8 @@ def randomized(
         recalibrate: runs the copy on data; the running statistics of normalization layers are then taken from that
             run. None resets them to mean 0 and variance 1.
         keep_hooks: run the user's hooks on the copy, too; for hooks that change what the network computes.
+        only: dotted names of the modules and raw parameters to draw anew, all that is in them included; None: all.
+        statistics: likewise, the modules whose running statistics are reset and recalibrated; None: all.
     """
     twin = make_view(net)
     if not keep_hooks:
@@ -38,19 +42,34 @@ def randomized(
     generator = torch.Generator().manual_seed(seed)
     memo: dict[int, nn.Parameter] = {}
     with torch.inference_mode(False), torch.no_grad():
+        names = {module: name for name, module in twin.named_modules()}
         for module in all_modules(twin):
             own = vars(module)["_parameters"]
             for name, parameter in own.items():
                 if parameter is None or not (parameter.is_floating_point() or parameter.is_complex()):
                     continue
+                if only is not None and not _within(f"{names.get(module, '')}.{name}", only):
+                    continue
                 if id(parameter) not in memo:  # tied weights stay tied
                     fresh = _draw(module, name, parameter, generator).to(parameter.device, parameter.dtype)
                     memo[id(parameter)] = nn.Parameter(fresh, requires_grad=parameter.requires_grad)
                 own[name] = memo[id(parameter)]
-        _reset_statistics(twin)
-        if recalibrate is not None:
-            _recalibrate(twin, recalibrate)
+        norms = [
+            module
+            for module in all_modules(twin)
+            if isinstance(module, _NormBase) and (statistics is None or _within(names.get(module, ""), statistics))
+        ]
+        for norm in norms:
+            norm.reset_running_stats()
+        if recalibrate is not None and norms:
+            _recalibrate(norms, twin, recalibrate)
     return twin
+
+
+def _within(name: str, parts: Collection[str]) -> bool:
+    """Return whether a dotted name is one of the parts or lies in one."""
+    path = name.strip(".").split(".")
+    return any(".".join(path[:depth]) in parts for depth in range(1, len(path) + 1))
 
 
 def _draw(module: nn.Module, name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:
@@ -66,15 +85,9 @@ def _draw(module: nn.Module, name: str, parameter: Tensor, generator: torch.Gene
     return noise * (spread or 0.02)
 
 
-def _reset_statistics(twin: nn.Module) -> None:
-    for module in all_modules(twin):
-        if isinstance(module, _NormBase):
-            module.reset_running_stats()
-
-
-def _recalibrate(twin: nn.Module, run: Callable[[nn.Module], Any]) -> None:
+def _recalibrate(norms: list[_NormBase], twin: nn.Module, run: Callable[[nn.Module], Any]) -> None:
     """Take the running statistics of normalization layers from one run, layer after layer within it."""
-    layers = [m for m in all_modules(twin) if isinstance(m, _NormBase) and m.track_running_stats]
+    layers = [m for m in norms if m.track_running_stats]
     before = [(m.training, m.momentum) for m in layers]
 
     def enough(module: nn.Module, args: tuple[Tensor, ...]) -> None:

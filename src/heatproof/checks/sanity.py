@@ -1,0 +1,223 @@
+"""Sanity: does the map depend on what the model learned?
+
+The model parameter randomization test (Adebayo et al. 2018, arXiv:1810.03292, section 3): all that was learned is drawn
+anew, the explained class stays. Statistic: |Spearman rho| of the signed maps before and after, per input, on the map's
+own grid. It is compared with two levels of the same model: maps of different inputs (the null), and of the same input
+under a tiny jitter (the ceiling). Randomized maps must be as unlike as those of different inputs. What passes is not
+refuted: necessary, not sufficient. The cascades (from the output, from the input, each stage alone) are drawn without
+verdict. Smooth variant: Hedstrom et al. 2024, "Sanity Checks Revisited" (sMPRT).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from heatproof.checks._levels import Gaps, Levels, across, constant, dead, gaps, judged, levels, pairs
+from heatproof.checks._shown import controls, literature, random_logit
+from heatproof.checks._stats import bootstrap, crossed_bootstrap
+from heatproof.checks._study import Study
+from heatproof.checks._twins import jittered, layers_of, maps_for, seeds, twin_of
+from heatproof.checks._verdict import units
+from heatproof.errors import UsageError
+from heatproof.explain import Explainer
+from heatproof.models.stages import stages
+from heatproof.types import CheckResult, Interval
+
+NAME = "Sanity"
+ALIASES = ("mprt", "randomization", "model parameter randomization")
+TIER = "core"
+BIBTEX = """
+@inproceedings{adebayo2018sanity,
+  title     = {Sanity Checks for Saliency Maps},
+  author    = {Adebayo, Julius and Gilmer, Justin and Muelly, Michael and Goodfellow, Ian and Hardt, Moritz and
+               Kim, Been},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  volume    = {31},
+  year      = {2018}
+}
+"""
+CLAIM = "The map depends on what the model learned."
+CASCADES = ("top-down", "bottom-up", "independent")
+
+
+def check(
+    study: Study,
+    *,
+    margin: float = 0.15,
+    draws: int = 20,
+    cascades: Sequence[str] = CASCADES,
+    cascade_draws: int = 3,
+    every_layer: bool = False,
+    recalibrate: bool = True,
+    jitter: float = 0.02,
+    smooth: int = 0,
+    smooth_noise: float = 0.1,
+) -> CheckResult:
+    """Return whether the maps change when all that was learned is replaced.
+
+    Args:
+        study: of a network that takes one tensor.
+        margin: difference in |rho| up to which two levels count as the same.
+        draws: random models for the verdict.
+        cascades: which to draw: "top-down", "bottom-up", "independent"; () for none.
+        cascade_draws: random models for each step of a cascade, for the controls and the literature's protocol.
+        every_layer: cascades go layer by layer instead of stage by stage.
+        recalibrate: take normalization statistics anew from the inputs, or keep the trained ones.
+        jitter: noise of the ceiling, in standard deviations of each input.
+        smooth: noisy copies that each map is averaged over (sMPRT); 0 for none.
+        smooth_noise: their noise, as a fraction of each input's range.
+
+    Raises:
+        UsageError: a setting is out of range; the network takes several tensors, or cannot be copied.
+        TargetError: the target is not the same under a randomized model.
+    """
+    unknown = [name for name in cascades if name not in CASCADES]
+    if unknown or draws < 2 or cascade_draws < 1 or jitter <= 0 or smooth < 0:
+        raise UsageError(
+            f"cascades {list(cascades)} (of {', '.join(CASCADES)}), draws {draws} (2 or more), cascade_draws "
+            f"{cascade_draws} (1 or more), jitter {jitter:g} (above 0), smooth {smooth} (0 or more); one is out of "
+            "range."
+        )
+    settings: dict[str, Any] = {
+        "seed": study.seed, "margin": margin, "draws": draws, "cascades": list(cascades),
+        "cascade_draws": cascade_draws, "every_layer": every_layer, "recalibrate": recalibrate, "jitter": jitter,
+        "smooth": smooth, "smooth_noise": smooth_noise,
+    }  # fmt: skip
+    order = [call.name for call in study.explainer.engine.trace(study.batches[0].batch).calls]
+    parts = stages(study.explainer.model.net, order)
+    if not parts:
+        return _result(study, margin, settings, "not applicable", "The model has no parameters: nothing to randomize.")
+    return _Sanity(study, settings, parts, order).result()
+
+
+class _Sanity:
+    """One run of the check: the maps made so far, and what they cost."""
+
+    def __init__(self, study: Study, settings: dict[str, Any], parts: list[str], order: list[str]) -> None:
+        self.study, self.settings, self.parts, self.order = study, settings, parts, order
+        self.seeds = seeds(study.seed, settings["draws"])
+        self.few = self.seeds[: settings["cascade_draws"]]
+        self.base = study.explainer.with_model(study.explainer.model, layers_of(study))
+        self.forwards = 0.0
+        if settings["smooth"]:
+            self.base.noise, self.base.samples, self.base.seed = settings["smooth_noise"], settings["smooth"], 0
+        self.maps = self._maps(self.base)
+
+    def _maps(self, explainer: Explainer) -> Tensor:
+        self.forwards += 2.0 * max(1, self.settings["smooth"])  # a backward counts as a forward
+        return maps_for(self.study, explainer)
+
+    def _twin(self, seed: int, only: list[str] | None, after: list[str] | None) -> Explainer:
+        again: bool = self.settings["recalibrate"]
+        self.forwards += float(again and after != [])
+        model = twin_of(self.study, seed, recalibrate=again, only=only, statistics=after)
+        return self.base.with_model(model, self.base.layer)
+
+    def result(self) -> CheckResult:
+        study, margin = self.study, self.settings["margin"]
+        full = [self._maps(self._twin(seed, None, None)) for seed in self.seeds]
+        head = [self._maps(self._twin(seed, self.parts[-1:], self.parts[-1:])) for seed in self.seeds]
+        shaken = jittered(study, self.base, self.settings["jitter"], seeds(study.seed + 1, 2))
+        self.forwards += 2.0 * len(shaken) * max(1, self.settings["smooth"])
+        signed, between, ceiling = across(self.maps, full), pairs(self.maps), across(self.maps, shaken)
+        found = levels(signed, between, ceiling, study.clusters)
+        gap = self._gaps(found)
+        verdict, why, needed = judged(found, gap, study.clusters, margin)
+        if bool((dead(self.maps) | constant(self.maps)).all()):
+            verdict, needed = "undermines", None
+            why = "The explainer is input-insensitive: every map is constant, all zero or not finite."
+        of_head = levels(across(self.maps, head), between, ceiling, study.clusters)
+        details: dict[str, Any] = {
+            "S_rand - S_null": gap.rand_null,
+            "S_ceil - S_rand": gap.ceil_rand,
+            "S_ceil - S_null": gap.ceil_null,
+            "signed rho": self._crossed(signed),
+            "head alone": self._head(of_head, decided=verdict in ("supports", "undermines")),
+            "dead and constant": {
+                "trained": (int(dead(self.maps).sum()), int(constant(self.maps).sum())),
+                "randomized": (int(sum(dead(m).sum() for m in full)), int(sum(constant(m).sum() for m in full))),
+                "randomized maps": len(full) * study.n,
+            },
+            "stages": self.parts,
+        }
+        models = [self._twin(seed, None, None).model for seed in self.few]
+        shown, spent = controls(study, models, self.maps.shape[2:])
+        other, cost = random_logit(study, self.base, self.maps)
+        self.forwards += spent + cost
+        details["controls"] = {name: self._crossed(rho.abs()) for name, rho in shown.items()}
+        details["literature's protocol"] = literature(self.maps, full[: len(self.few)], study.explanation.input_size)
+        if other is not None:
+            details["random logit"] = bootstrap(other.abs(), study.clusters, seed=study.seed, level=1 - study.alpha)
+        curves = {name: self._cascade(name) for name in self.settings["cascades"]}
+        return _result(
+            study, margin, self.settings, verdict, why,
+            value=self._crossed(found.rand),
+            null=bootstrap(found.null_values, study.clusters, seed=study.seed, level=1 - study.alpha),
+            ceiling=bootstrap(found.ceil, study.clusters, seed=study.seed, level=1 - study.alpha),
+            n=units(found.rand.nanmean(1), study.clusters),
+            n_needed=needed, forwards=self.forwards, curves=curves, details=details,
+            per_input={
+                "input": list(study.names()),
+                "target": [row[0].name for row in study.explanation.targets],
+                "S_rand": found.rand.nanmean(1).tolist(),
+                "S_null": found.null.tolist(),
+                "S_ceil": found.ceil.tolist(),
+                "S_rand, head alone": of_head.rand.nanmean(1).tolist(),
+                **{f"S_rand, {name}": rho.abs().nanmean(1).tolist() for name, rho in shown.items()},
+            },
+        )  # fmt: skip
+
+    def _head(self, found: Levels, *, decided: bool) -> dict[str, Any]:
+        """Return what holds for the last stage alone; its verdict stands behind the primary one, which gates it."""
+        gap = self._gaps(found)
+        verdict, why, _ = judged(found, gap, self.study.clusters, self.settings["margin"])
+        return {
+            "stage": self.parts[-1],
+            "S_rand": self._crossed(found.rand),
+            "S_rand - S_null": gap.rand_null,
+            "S_ceil - S_rand": gap.ceil_rand,
+            "verdict": verdict if decided else "inconclusive",
+            "why": why,
+        }
+
+    def _cascade(self, name: str) -> tuple[list[float], list[float]]:
+        """Return the number of stages drawn anew, and mean |rho|; for "independent" the stage's number."""
+        parts = self.parts
+        if self.settings["every_layer"]:
+            parts = stages(self.study.explainer.model.net, self.order, every_layer=True)
+        k = len(parts)
+        chosen = {
+            "top-down": [(parts[k - i :], parts[k - i :]) for i in range(1, k + 1)],
+            "bottom-up": [(parts[:i], parts) for i in range(1, k + 1)],
+            "independent": [([parts[i]], parts[i:]) for i in range(k)],
+        }[name]
+        means = [
+            float(across(self.maps, [self._maps(self._twin(s, only, after)) for s in self.few]).abs().nanmean())
+            for only, after in chosen
+        ]
+        return [float(i + 1) for i in range(k)], means
+
+    def _gaps(self, found: Levels) -> Gaps:
+        return gaps(found, self.study.clusters, seed=self.study.seed, level=1 - self.study.alpha)
+
+    def _crossed(self, values: Tensor) -> Interval:
+        return crossed_bootstrap(values, self.study.clusters, seed=self.study.seed, level=1 - self.study.alpha)
+
+
+def _result(study: Study, margin: float, settings: dict[str, Any], verdict: Any, why: str, **found: Any) -> CheckResult:
+    given: dict[str, Any] = {"value": None, "null": None, "ceiling": None, "n": len(set(study.clusters)), **found}
+    return CheckResult(
+        check="sanity",
+        claim=CLAIM,
+        about="map",
+        statistic="|Spearman rho| with random weights",
+        null_name="maps of different inputs",
+        margin=margin,
+        alpha=study.alpha,
+        unit=study.cluster_name,
+        verdict=verdict,
+        why=why,
+        settings=settings,
+        **given,
+    )

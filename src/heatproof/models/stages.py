@@ -1,0 +1,55 @@
+"""The stages of a network that are randomized one after the other: its children, in the order in which they run."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from heatproof.models.view import make_view
+
+_FEWEST = 4
+"""Stages below which the largest one is taken apart."""
+
+
+def stages(net: nn.Module, order: Iterable[str] = (), *, every_layer: bool = False) -> list[str]:
+    """Return dotted names that together hold every parameter once, from the input to the output.
+
+    Children without parameters are left out. While there are fewer than four stages the largest that has children is
+    taken apart. Raw parameters (class tokens, position embeddings) of a module that is taken apart come first.
+
+    Args:
+        net: the network.
+        order: names of modules in the order of their calls; what is not called keeps its place before its followers.
+        every_layer: take everything apart, down to the modules that own parameters.
+    """
+    view = make_view(net)
+    found = _parts(view, "")
+    while every_layer or len(found) < _FEWEST:
+        modules = {name: view.get_submodule(name) for name in found if not _raw(view, name)}
+        whole = [name for name, module in modules.items() if any(True for c in module.children() if _size(c))]
+        if not whole:
+            break
+        largest = max(whole, key=lambda name: _size(modules[name]))
+        at = found.index(largest)
+        found[at : at + 1] = _parts(modules[largest], largest + ".")
+    called = list(order)
+
+    def first(name: str) -> int:
+        calls = [i for i, call in enumerate(called) if call == name or call.startswith(name + ".")]
+        return calls[0] if calls else -1
+
+    return sorted(found, key=first)
+
+
+def _parts(module: nn.Module, prefix: str) -> list[str]:
+    own = [prefix + name for name, _ in module.named_parameters(recurse=False)]
+    return own + [prefix + name for name, child in module.named_children() if _size(child)]
+
+
+def _raw(view: nn.Module, name: str) -> bool:
+    """Return whether the name is that of a parameter."""
+    above, _, last = name.rpartition(".")
+    return last in dict(view.get_submodule(above).named_parameters(recurse=False))
+
+
+def _size(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.is_floating_point() or p.is_complex())
