@@ -40,7 +40,7 @@ def pictures(n: int, seed: int = 0) -> Tensor:
 
 def ask(net: nn.Module, x: Tensor, settings: dict[str, Any] | None = None, **more: Any) -> Any:
     given = {"sanity": {**FAST["sanity"], **(settings or {})}}
-    (found,) = hp.check(net, x, "sanity", target=0, settings=given, **{"layer": "act", **more})
+    (found,) = hp.check(net, x, "sanity", target=0, settings=given, **dict[str, Any]({"layer": "act"} | more))
     return found
 
 
@@ -154,9 +154,9 @@ def test_settings_out_of_range() -> None:
 
 
 def test_only_what_is_named_is_drawn_anew() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    net: Any = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
     net[1].running_mean.fill_(7)
-    twin = randomized(net, 0, only=["2"], statistics=["3"])
+    twin: Any = randomized(net, 0, only=["2"], statistics=["3"])
     assert torch.equal(twin[0].weight, net[0].weight)
     assert not torch.equal(twin[2].weight, net[2].weight)
     assert torch.equal(twin[1].running_mean, net[1].running_mean)

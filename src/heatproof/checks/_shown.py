@@ -1,7 +1,9 @@
 """What the sanity check shows beside its verdict: negative controls, the literature's protocol, another class."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +21,11 @@ from heatproof.models.outputs import class_scores
 from heatproof.types import Target
 
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
-_POOLS = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
+_POOLS: dict[int, Callable[[Tensor, Any], Tensor]] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
 _SMOOTH = (nn.GELU, nn.SiLU, nn.ELU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.LeakyReLU, nn.PReLU, nn.Mish)
 _HOG_SIDE = 24
 """Shortest side that holds one block of HOG."""
@@ -61,7 +67,10 @@ def literature(
     """
     first = _unit(maps, size)
     pairs = [(first, _unit(other, size)) for other in others]
-    measures = {"SSIM": lambda a, b: ssim(a, b, 1.0), "Spearman": spearman}
+    measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "SSIM": partial(ssim, data_range=1.0),
+        "Spearman": spearman,
+    }
     if len(size) == 2 and min(size) >= _HOG_SIDE:
         measures["HOG"] = hog_similarity
     return {name: float(torch.cat([measure(a, b) for a, b in pairs]).nanmean()) for name, measure in measures.items()}
