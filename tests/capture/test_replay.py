@@ -262,3 +262,23 @@ def test_replay_of_tokens_and_rescore() -> None:
     torch.testing.assert_close(
         found.rescore(x[rows] * 0.5, torch.tensor(rows)), torch.stack([out[i, TARGETS[r]] for i, r in enumerate(rows)])
     )
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_what_it_is_given_is_neither_written_to_nor_copied_in_vain(inplace: bool) -> None:
+    seen: list[int] = []
+
+    class Looks(nn.Identity):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x.data_ptr())
+            return x
+
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), Looks(), nn.ReLU(inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = capture(net, pictures(3), "0")
+    given = torch.randn(5, *found.activations.shape[1:])
+    before, rows = given.clone(), torch.tensor([0, 2, 1, 1, 0])
+    first = found.replay(given, rows)
+    seen.clear()
+    torch.testing.assert_close(found.replay(given, rows), first)
+    assert torch.equal(given, before)
+    assert (seen == [given.data_ptr()]) is not inplace
