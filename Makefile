@@ -31,6 +31,7 @@ format: .venv/.dev ## put the formatting right
 
 bench: .venv/.dev ## side by side with peers; DEVICE=cuda for a GPU
 	$(BIN)/python -m bench --device $(DEVICE) $(ARGS)
+	$(BIN)/python -m bench.methods --device $(DEVICE)
 
 methods-page: .venv/.dev ## rewrite the table and the gallery of docs/methods.md (HEATPROOF_DATA names the real data)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.methods_page $(ARGS)
