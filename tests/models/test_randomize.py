@@ -102,8 +102,66 @@ def test_complex_and_raw_parameters_keep_their_spread() -> None:
     assert not torch.equal(twin.modes, net.modes)
     assert float(twin.modes.detach().std()) == pytest.approx(3, rel=0.1)
     assert float(twin.position.detach().std()) == pytest.approx(0.1, rel=0.1)
+    assert float(twin.position.detach().mean()) == pytest.approx(5, abs=0.02)
     assert float(twin.zero.detach().std()) == pytest.approx(0.02, rel=0.5)
     assert torch.equal(twin.count, net.count)
+
+
+class TinyViT(nn.Module):
+    """What a vision transformer has beside layers: class token, positions, layer scale, attention in one matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, 16, 4, stride=4)
+        self.class_embedding = nn.Parameter(torch.randn(16))
+        self.position_embedding = nn.Parameter(torch.randn(1, 17, 16) * 0.02)
+        self.norm = nn.LayerNorm(16)
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True, add_bias_kv=True)
+        self.cross = nn.MultiheadAttention(16, 2, batch_first=True, kdim=8, vdim=12)
+        self.layer_scale = nn.Parameter(torch.full((16,), 1e-4))
+        self.temperature = nn.Parameter(torch.tensor(2.0))
+        self.plane = nn.LayerNorm([17, 16])
+        self.slope = nn.PReLU(16)
+        self.head = nn.Linear(16, 10)
+        for parameter in (*self.norm.parameters(), *self.plane.parameters(), self.attention.in_proj_bias):
+            nn.init.normal_(parameter, 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, 16), x], 1) + self.position_embedding
+        y = self.norm(x)
+        x = x + self.layer_scale * self.slope(self.attention(y, y, y)[0].transpose(1, 2)).transpose(1, 2)
+        return self.head(self.plane(x * self.temperature)[:, 0])
+
+
+def test_every_parameter_of_a_vision_transformer_changes() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = TinyViT()
+    one, two = (dict(randomized(net, seed).named_parameters()) for seed in (0, 1))
+    for name, parameter in net.named_parameters():
+        drawn = not name.endswith("bias") and name not in ("norm.weight", "plane.weight")
+        assert torch.equal(one[name], two[name]) != drawn, name
+        if drawn or len(parameter.unique()) > 1:  # a bias that is zero stays zero
+            assert not torch.equal(one[name], parameter), name
+    for name, fan in (("patch.weight", 48), ("attention.in_proj_weight", 16), ("cross.k_proj_weight", 8)):
+        drawn = one[name].detach()
+        assert float(drawn.square().mean()) == pytest.approx(2 / fan, rel=4 * math.sqrt(2 / drawn.numel())), name
+    assert not one["attention.in_proj_bias"].any()
+    assert one["attention.bias_k"].any()
+    assert (one["plane.weight"] == 1).all()
+    assert float(one["temperature"].detach()) == pytest.approx(2, abs=0.1)
+    assert float(one["class_embedding"].detach().std()) == pytest.approx(
+        float(net.class_embedding.detach().std()), rel=0.8
+    )
+
+
+def test_the_fan_of_a_transposed_convolution_is_what_meets_in_one_output() -> None:
+    layer = nn.ConvTranspose2d(32, 64, 4, stride=2, groups=2, bias=False)
+    twin = randomized(nn.Sequential(layer), 0)[0]
+    weight = twin.weight.detach()
+    fan = 32 / 2 * 4  # channels of a group, two by two of the four by four places
+    assert float(weight.var()) == pytest.approx(2 / fan, rel=4 * math.sqrt(2 / weight.numel()))
 
 
 def test_a_hook_that_only_watches_can_be_left_off() -> None:

@@ -11,6 +11,12 @@ from torch.nn.modules.batchnorm import _NormBase  # pyright: ignore[reportPrivat
 
 from heatproof.models.view import all_modules, make_view, user_hooks
 
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_RAW = (nn.Embedding, nn.PReLU)
+"""What has a weight that multiplies no sum of inputs: a table, a slope."""
+_SPREAD = 0.02
+"""Standard deviation of what had one value only, as position embeddings begin with."""
+
 
 def randomized(
     net: nn.Module,
@@ -24,7 +30,8 @@ def randomized(
     """Return a copy of `net` in eval mode with every parameter drawn anew; `net` is not changed.
 
     Weights with an input fan are drawn from N(0, 2 / fan_in) (He et al. 2015, eq. 10), biases are zero, the scales of
-    normalization layers are one. Raw parameters (class tokens, position embeddings) keep their own spread.
+    normalization layers are one. Raw parameters (class tokens, position embeddings, layer scales) are drawn from a
+    normal distribution with their own mean and spread, so that they change but keep their size.
 
     Args:
         net: the network.
@@ -73,16 +80,24 @@ def _within(name: str, parts: Collection[str]) -> bool:
 
 
 def _draw(module: nn.Module, name: str, parameter: Tensor, generator: torch.Generator) -> Tensor:
-    shape = parameter.shape
+    shape, weight = parameter.shape, name.endswith("weight") and not isinstance(module, _RAW)
     if name.endswith("bias"):
         return torch.zeros(shape)
-    if parameter.ndim <= 1:
+    if weight and (parameter.ndim <= 1 or isinstance(module, _NORMS)):
         return torch.ones(shape)
     noise = torch.randn(shape, generator=generator, dtype=torch.cfloat if parameter.is_complex() else torch.float)
-    if name.endswith("weight") and not isinstance(module, nn.Embedding):
-        return noise * sqrt(2.0 / prod(shape[1:]))
-    spread = float(parameter.detach().std()) if parameter.numel() > 1 else 0.0
-    return noise * (spread or 0.02)
+    if weight:
+        return noise * sqrt(2.0 / _fan_in(module, shape))
+    values = parameter.detach().to("cpu", noise.dtype)
+    spread = float(values.std()) if values.numel() > 1 else 0.0
+    return values.mean() + noise * (spread or _SPREAD)
+
+
+def _fan_in(module: nn.Module, shape: torch.Size) -> float:
+    """Return how many inputs are summed for one output."""
+    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+        return shape[0] * prod(shape[2:]) / module.groups / prod(module.stride)
+    return float(prod(shape[1:]))
 
 
 def _recalibrate(norms: list[_NormBase], twin: nn.Module, run: Callable[[nn.Module], Any]) -> None:
