@@ -151,9 +151,8 @@ def test_every_parameter_of_a_vision_transformer_changes() -> None:
     assert one["attention.bias_k"].any()
     assert (one["plane.weight"] == 1).all()
     assert float(one["temperature"].detach()) == pytest.approx(2, abs=0.1)
-    assert float(one["class_embedding"].detach().std()) == pytest.approx(
-        float(net.class_embedding.detach().std()), rel=0.8
-    )
+    token = net.class_embedding.detach()
+    assert float(one["class_embedding"].detach().std()) == pytest.approx(float(token.std()), rel=0.8)
 
 
 def test_the_fan_of_a_transposed_convolution_is_what_meets_in_one_output() -> None:
