@@ -9,18 +9,30 @@ verdict. Smooth variant: Hedstrom et al. 2024, "Sanity Checks Revisited" (sMPRT)
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from heatproof.checks._levels import Gaps, Levels, across, constant, dead, gaps, judged, levels, pairs
+from heatproof.checks._reuse import Cut, Reuse, reusable
 from heatproof.checks._shown import controls, literature, random_logit
 from heatproof.checks._stats import bootstrap, crossed_bootstrap
 from heatproof.checks._study import Study
-from heatproof.checks._twins import jittered, layers_of, maps_for, seeds, twin_of
+from heatproof.checks._twins import (
+    jittered,
+    layers_of,
+    maps_for,
+    masked,
+    same_first,
+    seeds,
+    twin_of,
+)
 from heatproof.checks._verdict import units
 from heatproof.errors import UsageError
 from heatproof.explain import Explainer
+from heatproof.explain.variants import IDENTITY, variants
+from heatproof.models import Model
 from heatproof.models.stages import stages
 from heatproof.types import CheckResult, Interval
 
@@ -95,31 +107,69 @@ class _Sanity:
     """One run of the check: the maps made so far, and what they cost."""
 
     def __init__(self, study: Study, settings: dict[str, Any], parts: list[str], order: list[str]) -> None:
-        self.study, self.settings, self.parts, self.order = study, settings, parts, order
+        self.study, self.settings, self.parts = study, settings, parts
         self.seeds = seeds(study.seed, settings["draws"])
         self.few = self.seeds[: settings["cascade_draws"]]
-        self.base = study.explainer.with_model(study.explainer.model, layers_of(study))
-        self.forwards = 0.0
+        self.base = study.explainer.with_model(study.explainer.model, study.explainer.layer)
+        self.base.engine = study.explainer.engine  # what it found out about the network holds
         if settings["smooth"]:
             self.base.noise, self.base.samples, self.base.seed = settings["smooth_noise"], settings["smooth"], 0
-        self.maps = self._maps(self.base)
+        self.layers = layers_of(study)
+        self.forwards = 0.0
+        smooth = bool(settings["smooth"])
+        self.maps = self._maps(self.base) if smooth else masked(study.explanation.maps, study.explanation.scores)
+        steps = stages(study.explainer.model.net, order, every_layer=True) if settings["every_layer"] else parts
+        self.head: Cut = ((parts[-1],), (parts[-1],))
+        self.cascades = {name: _cuts(name, steps) for name in settings["cascades"]}
+        cuts = [self.head, *(cut for steps in self.cascades.values() for cut in steps)]
+        self.reuse: Reuse | None = None
+        if reusable(study) and not settings["smooth"] and self.layers:
+            self.reuse = Reuse(study, self.layers, cuts, self._holds)
+            self.forwards += self.reuse.cost
+        self.known: dict[tuple[int, Cut], Tensor] = {}
 
-    def _maps(self, explainer: Explainer) -> Tensor:
-        self.forwards += 2.0 * max(1, self.settings["smooth"])  # a backward counts as a forward
-        return maps_for(self.study, explainer)
+    def _maps(self, explainer: Explainer, reuse: Reuse | None = None) -> Tensor:
+        self.forwards += self._runs
+        return maps_for(self.study, explainer, layers=self.layers, reuse=reuse)
 
-    def _twin(self, seed: int, only: list[str] | None, after: list[str] | None) -> Explainer:
+    def _count(self, inputs: int) -> None:
+        self.forwards += inputs / self.study.n
+
+    @property
+    def _runs(self) -> float:
+        base, axes = self.base, len(self.study.explanation.input_size)
+        made = variants(base.augment, base.noise, base.samples, 0, axes)
+        return 2.0 * (len(made) + (IDENTITY not in made))  # a backward counts as a forward
+
+    def _holds(self, net: nn.Module) -> bool:
+        """Return whether the first input's score and map under `net` are the trained model's."""
+        self._count(2)
+        model = replace(self.study.explainer.model, net=net)
+        return same_first(self.study, self._lent(model), self.layers, self.maps)
+
+    def _lent(self, model: Model) -> Explainer:
+        """Return the explainer of a copy of the network that is ours: no view of it is needed."""
+        explainer = self.base.with_model(model, self.base.layer)
+        explainer.engine.pool.lend_itself()
+        return explainer
+
+    def _twin(self, seed: int, cut: Cut, drawn: dict[int, nn.Parameter] | None = None) -> Explainer:
         again: bool = self.settings["recalibrate"]
-        self.forwards += float(again and after != [])
-        model = twin_of(self.study, seed, recalibrate=again, only=only, statistics=after)
-        return self.base.with_model(model, self.base.layer)
+        model = twin_of(self.study, seed, cut, recalibrate=again, reuse=self.reuse, drawn=drawn, count=self._count)
+        return self._lent(model)
+
+    def _under(self, seed: int, cut: Cut, drawn: dict[int, nn.Parameter] | None = None) -> Tensor:
+        """Return the maps with what the cut names drawn anew; each is made once."""
+        if (seed, cut) not in self.known:
+            self.known[seed, cut] = self._maps(self._twin(seed, cut, drawn), self.reuse)
+        return self.known[seed, cut]
 
     def result(self) -> CheckResult:
         study, margin = self.study, self.settings["margin"]
-        full = [self._maps(self._twin(seed, None, None)) for seed in self.seeds]
-        head = [self._maps(self._twin(seed, self.parts[-1:], self.parts[-1:])) for seed in self.seeds]
-        shaken = jittered(study, self.base, self.settings["jitter"], seeds(study.seed + 1, 2))
-        self.forwards += 2.0 * len(shaken) * max(1, self.settings["smooth"])
+        full = [self._under(seed, (None, None)) for seed in self.seeds]
+        head = [self._under(seed, self.head) for seed in self.seeds]
+        shaken = jittered(study, self.base, self.settings["jitter"], seeds(study.seed + 1, 2), self.layers)
+        self.forwards += self._runs * len(shaken)
         signed, between, ceiling = across(self.maps, full), pairs(self.maps), across(self.maps, shaken)
         found = levels(signed, between, ceiling, study.clusters)
         gap = self._gaps(found)
@@ -141,7 +191,7 @@ class _Sanity:
             },
             "stages": self.parts,
         }
-        models = [self._twin(seed, None, None).model for seed in self.few]
+        models = [self._twin(seed, (None, None)).model for seed in self.few]
         shown, spent = controls(study, models, self.maps.shape[2:])
         other, cost = random_logit(study, self.base, self.maps)
         self.forwards += spent + cost
@@ -183,26 +233,32 @@ class _Sanity:
 
     def _cascade(self, name: str) -> tuple[list[float], list[float]]:
         """Return the number of stages drawn anew, and mean |rho|; for "independent" the stage's number."""
-        parts = self.parts
-        if self.settings["every_layer"]:
-            parts = stages(self.study.explainer.model.net, self.order, every_layer=True)
-        k = len(parts)
-        chosen = {
-            "top-down": [(parts[k - i :], parts[k - i :]) for i in range(1, k + 1)],
-            "bottom-up": [(parts[:i], parts) for i in range(1, k + 1)],
-            "independent": [([parts[i]], parts[i:]) for i in range(k)],
-        }[name]
-        means = [
-            float(across(self.maps, [self._maps(self._twin(s, only, after)) for s in self.few]).abs().nanmean())
-            for only, after in chosen
-        ]
-        return [float(i + 1) for i in range(k)], means
+        cuts = self.cascades[name]
+        made: list[list[Tensor]] = []
+        for seed in self.few:
+            drawn: dict[int, nn.Parameter] = {}  # a step draws only what the one before has not
+            made.append([self._under(seed, cut, drawn) for cut in cuts])
+        means = [float(across(self.maps, [maps[i] for maps in made]).abs().nanmean()) for i in range(len(cuts))]
+        return [float(i + 1) for i in range(len(cuts))], means
 
     def _gaps(self, found: Levels) -> Gaps:
         return gaps(found, self.study.clusters, seed=self.study.seed, level=1 - self.study.alpha)
 
     def _crossed(self, values: Tensor) -> Interval:
         return crossed_bootstrap(values, self.study.clusters, seed=self.study.seed, level=1 - self.study.alpha)
+
+
+def _cuts(cascade: str, parts: Sequence[str]) -> list[Cut]:
+    """Return what each step of a cascade draws anew, and whose statistics change with it: what comes after."""
+    k = len(parts)
+    every = tuple(parts)
+    if cascade == "independent":
+        return [((part,), every[i:]) for i, part in enumerate(parts)]
+    if cascade == "top-down":
+        found: list[Cut] = [(every[k - i :], every[k - i :]) for i in range(1, k)]
+    else:
+        found = [(every[:i], None) for i in range(1, k)]
+    return [*found, (None, None)]
 
 
 def _result(study: Study, margin: float, settings: dict[str, Any], verdict: Any, why: str, **found: Any) -> CheckResult:

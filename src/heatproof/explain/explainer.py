@@ -103,6 +103,11 @@ class Explainer:
         """The method's name."""
         return self._method.name
 
+    @property
+    def plan(self) -> Method:
+        """The method with its settings."""
+        return self._method
+
     def _defaults(self) -> dict[str, Any]:
         """Return the explainer's arguments that are settings of some methods, too."""
         return {"batch_size": self.batch_size, "seed": self.seed}

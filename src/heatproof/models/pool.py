@@ -56,6 +56,11 @@ class ViewPool:
         finally:
             self._steady.version = outer
 
+    def lend_itself(self) -> None:
+        """Lend the network itself from now on: for one that is nobody else's, which need not be copied."""
+        self.structure()
+        self.viewable = False
+
     def structure(self) -> int:
         """Return a number that changes whenever the network is rebuilt or rewired."""
         if (version := getattr(self._steady, "version", None)) is not None:

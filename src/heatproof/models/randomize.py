@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from math import prod, sqrt
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ def randomized(
     keep_hooks: bool = True,
     only: Collection[str] | None = None,
     statistics: Collection[str] | None = None,
+    drawn: dict[int, nn.Parameter] | None = None,
 ) -> nn.Module:
     """Return a copy of `net` in eval mode with every parameter drawn anew; `net` is not changed.
 
@@ -39,38 +40,65 @@ def randomized(
         recalibrate: runs the copy on data; the running statistics of normalization layers are then taken from that
             run. None resets them to mean 0 and variance 1.
         keep_hooks: run the user's hooks on the copy, too; for hooks that change what the network computes.
-        only: dotted names of the modules and raw parameters to draw anew, all that is in them included; None: all.
+        only: dotted names of the modules and raw parameters to draw anew, with all that is in them or tied to it; None:
+            all.
         statistics: likewise, the modules whose running statistics are reset and recalibrated; None: all.
+        drawn: what this seed drew already, by the original's id; used again and added to. What a parameter becomes
+            does not depend on which others are drawn, so this only saves time.
     """
     twin = make_view(net)
     if not keep_hooks:
         for module, table, kept in user_hooks(twin):
             vars(module)[table] = OrderedDict(kept)
-    generator = torch.Generator().manual_seed(seed)
-    memo: dict[int, nn.Parameter] = {}
+    draws = torch.Generator().manual_seed(seed)
+    memo: dict[int, nn.Parameter] = {} if drawn is None else drawn
     with torch.inference_mode(False), torch.no_grad():
         names = {module: name for name, module in twin.named_modules()}
-        for module in all_modules(twin):
-            own = vars(module)["_parameters"]
-            for name, parameter in own.items():
-                if parameter is None or not (parameter.is_floating_point() or parameter.is_complex()):
-                    continue
-                if only is not None and not _within(f"{names.get(module, '')}.{name}", only):
-                    continue
-                if id(parameter) not in memo:  # tied weights stay tied
-                    fresh = _draw(module, name, parameter, generator).to(parameter.device, parameter.dtype)
-                    memo[id(parameter)] = nn.Parameter(fresh, requires_grad=parameter.requires_grad)
-                own[name] = memo[id(parameter)]
-        norms = [
-            module
+        owners = [
+            (module, name, parameter)
             for module in all_modules(twin)
-            if isinstance(module, _NormBase) and (statistics is None or _within(names.get(module, ""), statistics))
+            for name, parameter in list(_own(module).items())
+            if parameter is not None and (parameter.is_floating_point() or parameter.is_complex())
         ]
+        chosen = {
+            id(parameter)
+            for module, name, parameter in owners
+            if only is None or _within(f"{names.get(module, '')}.{name}", only)
+        }
+        seeds = {id(p): int(torch.randint(2**62, (), generator=draws)) for p in {id(p): p for *_, p in owners}.values()}
+        for module, name, parameter in owners:
+            one = id(parameter)
+            if one not in chosen:
+                continue
+            if one not in memo:  # tied weights stay tied
+                fresh = _draw(module, name, parameter, torch.Generator().manual_seed(seeds[one]))
+                memo[one] = nn.Parameter(fresh.to(parameter.device, parameter.dtype), parameter.requires_grad)
+            _own(module)[name] = memo[one]
+        norms = [module for module in all_modules(twin) if _renewed(module, names.get(module, ""), statistics)]
         for norm in norms:
             norm.reset_running_stats()
         if recalibrate is not None and norms:
             _recalibrate(norms, twin, recalibrate)
     return twin
+
+
+def changed_modules(net: nn.Module, only: Collection[str] | None, statistics: Collection[str] | None) -> set[str]:
+    """Return the dotted names of the modules that own anything that `randomized` changes, tied weights included."""
+    fresh = {id(p) for name, p in net.named_parameters(remove_duplicate=False) if only is None or _within(name, only)}
+    return {
+        name
+        for name, module in net.named_modules(remove_duplicate=False)
+        if any(id(p) in fresh for p in module.parameters(recurse=False)) or _renewed(module, name, statistics)
+    }
+
+
+def _own(module: nn.Module) -> dict[str, nn.Parameter | None]:
+    return vars(module)["_parameters"]
+
+
+def _renewed(module: nn.Module, name: str, statistics: Collection[str] | None) -> TypeGuard[_NormBase]:
+    """Return whether the module's running statistics are taken anew."""
+    return isinstance(module, _NormBase) and (statistics is None or _within(name, statistics))
 
 
 def _within(name: str, parts: Collection[str]) -> bool:
@@ -101,19 +129,25 @@ def _fan_in(module: nn.Module, shape: torch.Size) -> float:
 
 
 def _recalibrate(norms: list[_NormBase], twin: nn.Module, run: Callable[[nn.Module], Any]) -> None:
-    """Take the running statistics of normalization layers from one run, layer after layer within it."""
+    """Take the running statistics of normalization layers from one run, layer after layer within it.
+
+    Where it holds several batches, statistics are the mean over their inputs.
+    """
     layers = [m for m in norms if m.track_running_stats]
     before = [(m.training, m.momentum) for m in layers]
+    seen = dict.fromkeys(layers, 0)
 
     def enough(module: nn.Module, args: tuple[Tensor, ...]) -> None:
         """Switch to training where there is more than one value a channel to take a variance from."""
+        assert isinstance(module, _NormBase)
         x = args[0]
         module.training = x.ndim < 2 or x.numel() > x.shape[1]
+        if module.training:
+            seen[module] += len(x)
+            module.momentum = len(x) / seen[module]  # the share of what is seen now
 
     handles = [module.register_forward_pre_hook(enough) for module in layers]
     try:
-        for module in layers:
-            module.momentum = None  # the plain average of what is seen
         run(twin)
     finally:
         for handle in handles:
