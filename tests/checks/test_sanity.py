@@ -5,43 +5,18 @@ from typing import Any
 
 import pytest
 import torch
+from tests.checks.seeker import Normed, Seeker, ask, pictures
 from torch import Tensor, nn
 
 import heatproof as hp
+from heatproof.checks import sanity
 from heatproof.checks._levels import across, constant, dead, pairs
+from heatproof.checks._run import open_study
+from heatproof.checks._twins import seeds
 from heatproof.errors import TargetError, UsageError
 from heatproof.explain import Explainer
 from heatproof.models.randomize import randomized
 from heatproof.models.stages import stages
-
-FAST: dict[str, dict[str, Any]] = {"sanity": {"cascades": (), "cascade_draws": 1}}
-
-
-class Seeker(nn.Module):
-    """Its class 0 is the brightness of channel 0 and its class 1 that of channel 1; three stages."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Conv2d(8, 8, 4, stride=4, bias=False)
-        self.act = nn.ReLU()
-        self.head = nn.Linear(8, 2, bias=False)
-        with torch.no_grad():
-            self.body.weight.copy_(torch.eye(8)[:, :, None, None] / 16)
-            self.head.weight.zero_()
-            self.head.weight[0, 0] = self.head.weight[1, 1] = 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.act(self.body(x)).mean((2, 3)))
-
-
-def pictures(n: int, seed: int = 0) -> Tensor:
-    return torch.rand(n, 8, 28, 28, generator=torch.Generator().manual_seed(seed)) ** 2
-
-
-def ask(net: nn.Module, x: Tensor, settings: dict[str, Any] | None = None, **more: Any) -> Any:
-    given = {"sanity": {**FAST["sanity"], **(settings or {})}}
-    (found,) = hp.check(net, x, "sanity", target=0, settings=given, **dict[str, Any]({"layer": "act"} | more))
-    return found
 
 
 def slow_rho(a: list[float], b: list[float]) -> float:
@@ -161,3 +136,144 @@ def test_only_what_is_named_is_drawn_anew() -> None:
     assert not torch.equal(twin[2].weight, net[2].weight)
     assert torch.equal(twin[1].running_mean, net[1].running_mean)
     assert stages(net) == ["0", "1", "2", "3"]
+
+
+def test_a_score_that_is_no_number_has_no_map() -> None:
+    class Broken(Seeker):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + torch.where(x[:, 7, 0, 0] > 1, torch.nan, 0.0)[:, None]
+
+    x = pictures(12)
+    x[[2, 5], 7, 0, 0] = 2
+    found = ask(Broken(), x, {"draws": 2})
+    assert found.details["dead and constant"] == {"trained": (2, 0), "randomized": (4, 0), "randomized maps": 24}
+    assert [i for i, rho in enumerate(found.per_input["S_rand"]) if math.isnan(rho)] == [2, 5]
+    assert found.n == 10
+    whole = ask(Seeker(), torch.cat([x[:2], x[3:5], x[6:]]), {"draws": 2})
+    assert found.value.estimate == pytest.approx(whole.value.estimate)
+
+
+def test_a_batch_equals_its_singles() -> None:
+    net, x, settings = Normed(), pictures(5, side=9), {"draws": 2, "recalibrate": False, "cascades": ("independent",)}
+    whole = ask(net, x, settings, layer="block", target=1)
+    parts = ask(net, list(x), settings, layer="block", target=1, batch_size=2)
+    for name in ("S_rand", "S_null", "S_ceil", "S_rand, head alone", "S_rand, input_edges", "S_rand, guided_backprop"):
+        assert parts.per_input[name] == pytest.approx(whole.per_input[name]), name
+    assert parts.curves["independent"][1] == pytest.approx(whole.curves["independent"][1])
+
+
+def rho_of(a: Tensor, b: Tensor) -> list[float]:
+    return [slow_rho(p.flatten().tolist(), q.flatten().tolist()) for p, q in zip(a, b, strict=True)]
+
+
+def test_statistics_that_are_kept() -> None:
+    net, x = Normed(), pictures(4, side=9)
+    found = ask(net, x, {"draws": 3, "recalibrate": False}, layer="block", target=1, seed=7)
+    maps = hp.explain(net, x, 1, layer="block").maps
+    rows = []
+    for seed in seeds(7, 3):
+        twin = randomized(net, seed, statistics=())
+        assert torch.equal(twin.norm.running_var, net.norm.running_var)
+        rows.append([abs(rho) for rho in rho_of(maps, hp.explain(twin, x, 1, layer="block").maps)])
+    assert found.per_input["S_rand"] == pytest.approx([sum(column) / 3 for column in zip(*rows, strict=True)], abs=1e-6)
+
+
+def test_statistics_are_taken_from_all_batches() -> None:
+    net, x = Normed(), pictures(5, side=9)
+    found = ask(net, list(x), {"draws": 2}, layer="block", target=1, batch_size=2)
+    maps = hp.explain(net, x, 1, layer="block").maps
+    rows = []
+    for seed in seeds(0, 2):
+        twin = randomized(net, seed, statistics=())
+        with torch.no_grad():
+            for norm, before in ((twin.norm, twin.one), (twin.block[1], None)):
+                mean, variance = torch.zeros(6), torch.zeros(6)
+                for part in x.split(2):
+                    y = twin.one(part)
+                    if before is None:
+                        flat = y.transpose(0, 1).flatten(1)
+                        scale = (flat.var(1, correction=0) + 1e-5).sqrt()
+                        y = twin.block[0](torch.relu((y - y.mean((0, 2, 3), keepdim=True)) / scale[:, None, None]))
+                    mean += y.mean((0, 2, 3)) * len(part) / 5
+                    variance += y.transpose(0, 1).flatten(1).var(1) * len(part) / 5
+                norm.running_mean.copy_(mean)
+                norm.running_var.copy_(variance)
+        rows.append([abs(rho) for rho in rho_of(maps, hp.explain(twin, x, 1, layer="block").maps)])
+    assert found.per_input["S_rand"] == pytest.approx([sum(column) / 2 for column in zip(*rows, strict=True)], abs=1e-3)
+
+
+def test_smooth_maps_are_means_over_noise() -> None:
+    net, x = Seeker(), pictures(4)
+    found = ask(net, x, {"draws": 2, "smooth": 2, "smooth_noise": 0.3})
+    noisy = []
+    for seed in range(2):
+        draw = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(seed))
+        spread = (x.flatten(1).amax(1) - x.flatten(1).amin(1))[:, None, None, None]
+        noisy.append(hp.explain(net, x + 0.3 * spread * draw, 0, layer="act").maps)
+    maps = (noisy[0] + noisy[1]) / 2
+    for i in range(4):
+        others = [abs(rho_of(maps[i : i + 1], maps[j : j + 1])[0]) for j in range(4) if j != i]
+        assert found.per_input["S_null"][i] == pytest.approx(sum(others) / 3, abs=1e-6)
+
+
+def test_every_layer() -> None:
+    net, x = Normed(), pictures(3, side=9)
+    found = ask(net, x, {"draws": 2, "cascades": sanity.CASCADES, "every_layer": True}, layer="block", target=1)
+    assert found.details["stages"] == ["one", "norm", "block", "head"]
+    assert {name: len(steps) for name, (steps, _) in found.curves.items()} == dict.fromkeys(sanity.CASCADES, 5)
+    # one random model a step: the last is that of the first seed, drawn anew from end to end
+    maps, twin = (
+        hp.explain(m, x, 1, layer="block").maps for m in (net, randomized(net, seeds(0, 1)[0], lambda m: m(x)))
+    )
+    whole = sum(map(abs, rho_of(maps, twin))) / 3
+    assert found.curves["top-down"][1][-1] == pytest.approx(whole, abs=1e-6)
+    only = hp.explain(randomized(net, seeds(0, 1)[0], lambda m: m(x), only=["one"]), x, 1, layer="block").maps
+    assert found.curves["bottom-up"][1][0] == pytest.approx(sum(map(abs, rho_of(maps, only))) / 3, abs=1e-6)
+    assert found.curves["independent"][1][0] == pytest.approx(found.curves["bottom-up"][1][0])
+
+
+def test_inputs_of_a_cluster_count_as_one_and_are_not_compared() -> None:
+    x = pictures(6).repeat_interleave(2, 0)
+    alone, twice = ask(Seeker(), x[::2], {"draws": 2}), ask(Seeker(), x, {"draws": 2}, cluster_by=list("aabbccddeeff"))
+    assert twice.n == alone.n == 6
+    assert twice.unit == "cluster"
+    assert twice.per_input["S_null"][::2] == pytest.approx(alone.per_input["S_null"])
+    low, high = (pytest.approx(end, abs=1e-6) for end in (alone.value.low, alone.value.high))
+    assert (twice.value.low, twice.value.high) == (low, high)
+
+
+RUNS = 0
+
+
+class Counted(Normed):
+    """Counts every input that it is given, and every one that a gradient of it is asked for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        def count(n: int) -> None:
+            global RUNS  # on the network it would look as if that changed
+            RUNS += n
+
+        count(len(x))
+        y = super().forward(x)
+        if y.requires_grad:
+            y.register_hook(lambda _: count(len(x)))
+        return y
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [
+        ({"cascades": ()}, {}),
+        ({"cascades": sanity.CASCADES, "every_layer": True, "recalibrate": False}, {}),
+        ({"smooth": 2}, {}),
+        ({}, {"noise": 0.1, "samples": 2, "augment": ["flip_x"]}),
+        ({}, {"batch_size": 2}),
+    ],
+)
+def test_the_cost_is_what_ran(settings: dict[str, Any], more: dict[str, Any]) -> None:
+    global RUNS
+    x = list(pictures(5, side=9))
+    study = open_study(Explainer(Counted(), "block", **more), x, 1)
+    RUNS = 0
+    found = sanity.check(study, draws=3, **dict[str, Any]({"cascade_draws": 2, "cascades": ("top-down",)} | settings))
+    assert found.forwards * 5 == pytest.approx(RUNS)

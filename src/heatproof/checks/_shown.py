@@ -17,6 +17,7 @@ from heatproof.errors import ExplainError, MethodError
 from heatproof.explain import Explainer
 from heatproof.metrics.similarity import hog_similarity, spearman, ssim
 from heatproof.models import Model
+from heatproof.models.layers import TargetLayer
 from heatproof.models.outputs import class_scores
 from heatproof.types import Target
 
@@ -45,6 +46,7 @@ def controls(
     cost = 0.0
     for name in ("input_edges", *(["guided_backprop"] if guided else [])):
         explainer = Explainer(study.explainer.model, None, name)
+        explainer.engine = study.explainer.engine  # which knows the network already
         pool = _POOLS[len(grid)]
         try:
             made = [
@@ -54,7 +56,8 @@ def controls(
         except (MethodError, ExplainError):  # a control that has no map here is not in the table
             continue
         found[name] = across(made[0], made[1:])
-        cost += 2.0 * len(made)
+        # the scores, a gradient, and for each twin a trace of one input
+        cost += len(made) * (1 + 2 * (name == "guided_backprop")) + len(models) / study.n
     return found, cost
 
 
@@ -77,9 +80,12 @@ def literature(
 
 
 def random_logit(
-    study: Study, explainer: Explainer, maps: Float[Tensor, "n 1 *grid"]
-) -> tuple[Float[Tensor, " n"] | None, float]:
-    """Return the signed rho with the maps of another class, drawn at random, and the cost; None without classes.
+    study: Study,
+    explainer: Explainer,
+    maps: Float[Tensor, "n 1 *grid"],
+    layers: tuple[TargetLayer, ...] | None = None,
+) -> Float[Tensor, " n"] | None:
+    """Return the signed rho with the maps of another class, drawn at random; None without classes.
 
     Source: Sixt et al. 2020, "When Explanations Lie", section 5 (random logit).
     """
@@ -87,12 +93,12 @@ def random_logit(
     whole = [index for index in asked if index is not None]
     output = study.explainer.engine.trace(study.batches[0].batch).output
     if len(whole) < len(asked) or (count := class_scores(output, 1).shape[1]) < 2:
-        return None, 0.0
+        return None
     generator = torch.Generator().manual_seed(study.seed)
     step = torch.randint(1, count, (len(whole),), generator=generator).tolist()
     drawn = [(index + by) % count for index, by in zip(whole, step, strict=True)]
     targets = tuple((Target(study.explainer.model.label(i), index=i),) for i in drawn)
-    return across(maps, [maps_for(study, explainer, targets)])[:, 0], 2.0
+    return across(maps, [maps_for(study, explainer, targets, layers=layers)])[:, 0]
 
 
 def data_randomization(study: Study, permuted: nn.Module) -> Float[Tensor, " n"]:

@@ -203,5 +203,6 @@ def _noisy(x: Tensor | None, jitter: float, generator: torch.Generator) -> Tenso
     if x is None:
         raise UsageError("The sanity check jitters the input and needs a network that takes one tensor; wrap it.")
     spread = x.float().flatten(1).std(1).reshape(-1, *[1] * (x.ndim - 1))
-    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    # one input after the other, so that the draw does not depend on how they are batched
+    noise = torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in x]).to(x.device)
     return (x + (jitter * spread * noise)).to(x.dtype)

@@ -6,6 +6,9 @@ own grid. It is compared with two levels of the same model: maps of different in
 under a tiny jitter (the ceiling). Randomized maps must be as unlike as those of different inputs. What passes is not
 refuted: necessary, not sufficient. The cascades (from the output, from the input, each stage alone) are drawn without
 verdict. Smooth variant: Hedstrom et al. 2024, "Sanity Checks Revisited" (sMPRT).
+
+Cost: a backward counts as a forward, and a run whose beginning is not run again counts in full. A method that takes more
+than one run counts as if it took one.
 """
 
 from collections.abc import Sequence
@@ -193,8 +196,8 @@ class _Sanity:
         }
         models = [self._twin(seed, (None, None)).model for seed in self.few]
         shown, spent = controls(study, models, self.maps.shape[2:])
-        other, cost = random_logit(study, self.base, self.maps)
-        self.forwards += spent + cost
+        other = random_logit(study, self.base, self.maps, self.layers)
+        self.forwards += spent + self._runs * (other is not None)
         details["controls"] = {name: self._crossed(rho.abs()) for name, rho in shown.items()}
         details["literature's protocol"] = literature(self.maps, full[: len(self.few)], study.explanation.input_size)
         if other is not None:
