@@ -26,8 +26,8 @@ class Reuse:
     """The trained network with its beginning replaced by what that beginning returned, for every cut.
 
     What ends before the first call of anything that changes, and not after the first target layer, returns what it
-    returned. Tensors that only such calls read are not kept: NaN that takes no memory stands in for them, so that
-    whoever reads them after all is found out by `holds`.
+    returned. Tensors that, as far as modules tell, only such calls read are not kept: NaN that takes no memory stands
+    in for them, so that whoever reads them after all is found out by `holds`; then all are kept.
 
     Args:
         study: the inputs.
@@ -35,17 +35,22 @@ class Reuse:
         cuts: all that will be asked for.
         holds: whether a network with a replaced beginning explains the first input as the trained one does; what fails
             is run whole.
+        count: is told how many inputs each run takes.
 
     Attributes:
         at: number of the batch that is run.
-        cost: forwards per input that recording took.
     """
 
     def __init__(
-        self, study: Study, layers: Sequence[TargetLayer], cuts: Sequence[Cut], holds: Callable[[nn.Module], bool]
+        self,
+        study: Study,
+        layers: Sequence[TargetLayer],
+        cuts: Sequence[Cut],
+        holds: Callable[[nn.Module], bool],
+        count: Callable[[int], object] = lambda _: None,
     ) -> None:
         self.at = 0
-        self._study, self._holds = study, holds
+        self._study, self._holds, self._count = study, holds, count
         engine = study.explainer.engine
         self._net = engine.pool.net
         self._trace = engine.trace(study.batches[0].batch)
@@ -61,26 +66,34 @@ class Reuse:
             more = needed | _read(self._trace, calls)
             if calls and self._bytes(more) <= _MOST:
                 self._plans[cut], needed = calls, more
-        self._record({call.name for calls in self._plans.values() for call in calls}, needed)
-
-        self.cost = float(bool(self._kept))
+        self._names = {call.name for calls in self._plans.values() for call in calls}
+        self._all = False
+        self._record(needed)
 
     def net(self, cut: Cut) -> nn.Module:
         """Return the network to randomize for this cut, until the next call; it computes what the trained one does."""
         if cut in self._plans and cut not in self._trusted:
-            self._put(cut)
-            self._trusted[cut] = self._holds(self._view)
+            self._trusted[cut] = self._tried(cut)
+            if not (self._trusted[cut] or self._all) and self._bytes(self._names) <= _MOST:
+                self._all = True
+                self._record(self._names)
+                self._trusted[cut] = self._tried(cut)
         if not self._trusted.get(cut, False):
             return self._net
         self._put(cut)
         return self._view
+
+    def _tried(self, cut: Cut) -> bool:
+        self._put(cut)
+        self.at = 0
+        return self._holds(self._view)
 
     def _put(self, cut: Cut) -> None:
         """Let the beginning of the view, and nothing else, return what was recorded."""
         for module in self._view.modules():
             if isinstance(vars(module).get("forward"), _Stub):
                 _restore(module)
-        read = _read(self._trace, self._plans[cut])
+        read = self._names if self._all else _read(self._trace, self._plans[cut])
         for call in self._plans[cut]:
             module = self._view.get_submodule(call.name)
             stub = _Stub(self, call.name, dict(vars(module)), keep=call.name in read)
@@ -96,8 +109,9 @@ class Reuse:
         outputs = [o for c in self._trace.calls if c.name in names for o in c.outputs]
         return sum(size * torch.Size(o.shape).numel() for o in outputs) * self._study.n
 
-    def _record(self, names: set[str], needed: set[str]) -> None:
+    def _record(self, needed: set[str]) -> None:
         kept: dict[str, tuple[int, Any]] = {}
+        self._kept = []
 
         def watch(name: str) -> Callable[..., None]:
             def leave(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
@@ -108,12 +122,13 @@ class Reuse:
             return leave
 
         engine = self._study.explainer.engine
-        for gathered in self._study.batches if names else ():
+        for gathered in self._study.batches if self._names else ():
+            self._count(gathered.batch.n)
             kept = {}
             handles: list[Any] = []
             with engine.pool.borrow(quiet=True) as view, torch.inference_mode(False), torch.no_grad():
                 try:
-                    for name in names:
+                    for name in self._names:
                         hook = view.get_submodule(name).register_forward_hook(watch(name), with_kwargs=True)
                         handles.append(hook)
                     gathered.batch.run(view)

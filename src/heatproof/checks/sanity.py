@@ -7,8 +7,8 @@ under a tiny jitter (the ceiling). Randomized maps must be as unlike as those of
 refuted: necessary, not sufficient. The cascades (from the output, from the input, each stage alone) are drawn without
 verdict. Smooth variant: Hedstrom et al. 2024, "Sanity Checks Revisited" (sMPRT).
 
-Cost: a backward counts as a forward, and a run whose beginning is not run again counts in full. A method that takes more
-than one run counts as if it took one.
+Cost: a backward counts as a forward, and a run whose beginning is not run again counts in full. A method that takes
+more than one run counts as if it took one.
 """
 
 from collections.abc import Sequence
@@ -127,8 +127,7 @@ class _Sanity:
         cuts = [self.head, *(cut for steps in self.cascades.values() for cut in steps)]
         self.reuse: Reuse | None = None
         if reusable(study) and not settings["smooth"] and self.layers:
-            self.reuse = Reuse(study, self.layers, cuts, self._holds)
-            self.forwards += self.reuse.cost
+            self.reuse = Reuse(study, self.layers, cuts, self._holds, self._count)
         self.known: dict[tuple[int, Cut], Tensor] = {}
 
     def _maps(self, explainer: Explainer, reuse: Reuse | None = None) -> Tensor:
