@@ -232,6 +232,17 @@ def test_every_layer() -> None:
     assert found.curves["independent"][1][0] == pytest.approx(found.curves["bottom-up"][1][0])
 
 
+def test_a_cascade_alone_is_the_one_of_the_check() -> None:
+    net, x = Normed(), pictures(3, side=9)
+    study = open_study(Explainer(net, "block"), x, 1)
+    found = sanity.check(study, draws=2, cascade_draws=2)
+    for name in sanity.CASCADES:
+        steps, means = sanity.cascade(study, name, draws=2)
+        assert (steps, means) == found.curves[name]
+    with pytest.raises(UsageError, match="sideways"):
+        sanity.cascade(study, "sideways")
+
+
 def test_inputs_of_a_cluster_count_as_one_and_are_not_compared() -> None:
     x = pictures(6).repeat_interleave(2, 0)
     alone, twice = ask(Seeker(), x[::2], {"draws": 2}), ask(Seeker(), x, {"draws": 2}, cluster_by=list("aabbccddeeff"))

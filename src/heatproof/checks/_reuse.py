@@ -12,11 +12,9 @@ from heatproof.checks._study import Study
 from heatproof.models.layers import TargetLayer
 from heatproof.models.outputs import map_tensors, tensors
 from heatproof.models.randomize import changed_modules
+from heatproof.models.stages import Cut
 from heatproof.models.trace import Call, Identity, Trace
 from heatproof.models.view import make_view, substitute_forward
-
-Cut = tuple[tuple[str, ...] | None, tuple[str, ...] | None]
-"""What is drawn anew, and whose statistics are taken anew, as `randomized` takes them."""
 
 _MOST = 2**30
 """Bytes that may be kept."""

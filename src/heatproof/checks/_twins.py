@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from heatproof.capture import Batch
 from heatproof.capture.runs import out_of_memory
 from heatproof.checks._rerun import rows_of
-from heatproof.checks._reuse import Cut, Reuse
+from heatproof.checks._reuse import Reuse
 from heatproof.checks._study import Study
 from heatproof.errors import TargetError, UsageError
 from heatproof.explain import Explainer
@@ -18,6 +18,7 @@ from heatproof.models import Model
 from heatproof.models.layers import TargetLayer
 from heatproof.models.outputs import agree
 from heatproof.models.randomize import randomized
+from heatproof.models.stages import Cut
 from heatproof.types import Target
 
 Rows = tuple[tuple[Target, ...], ...]

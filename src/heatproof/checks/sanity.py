@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from heatproof.checks._levels import Gaps, Levels, across, constant, dead, gaps, judged, levels, pairs
-from heatproof.checks._reuse import Cut, Reuse, reusable
+from heatproof.checks._reuse import Reuse, reusable
 from heatproof.checks._shown import controls, literature, random_logit
 from heatproof.checks._stats import bootstrap, crossed_bootstrap
 from heatproof.checks._study import Study
@@ -36,7 +36,7 @@ from heatproof.errors import UsageError
 from heatproof.explain import Explainer
 from heatproof.explain.variants import IDENTITY, variants
 from heatproof.models import Model
-from heatproof.models.stages import stages
+from heatproof.models.stages import CASCADES, Cut, stages, steps
 from heatproof.types import CheckResult, Interval
 
 NAME = "Sanity"
@@ -53,7 +53,6 @@ BIBTEX = """
 }
 """
 CLAIM = "The map depends on what the model learned."
-CASCADES = ("top-down", "bottom-up", "independent")
 
 
 def check(
@@ -99,11 +98,37 @@ def check(
         "cascade_draws": cascade_draws, "every_layer": every_layer, "recalibrate": recalibrate, "jitter": jitter,
         "smooth": smooth, "smooth_noise": smooth_noise,
     }  # fmt: skip
-    order = [call.name for call in study.explainer.engine.trace(study.batches[0].batch).calls]
-    parts = stages(study.explainer.model.net, order)
+    order, parts = _stages(study)
     if not parts:
         return _result(study, margin, settings, "not applicable", "The model has no parameters: nothing to randomize.")
     return _Sanity(study, settings, parts, order).result()
+
+
+def cascade(
+    study: Study, name: str = "top-down", *, draws: int = 1, every_layer: bool = False, recalibrate: bool = True
+) -> tuple[list[float], list[float]]:
+    """Return one cascade alone, without a verdict: the steps and the mean |rho| at each, see `check`.
+
+    Raises:
+        UsageError: there is no such cascade, or nothing to randomize.
+    """
+    order, parts = _stages(study)
+    if name not in CASCADES or draws < 1 or not parts:
+        raise UsageError(
+            f"cascade is {name!r} (one of {', '.join(CASCADES)}), draws {draws} (1 or more), and the model has "
+            f"{len(parts)} stages with parameters (at least one); one is out of range."
+        )
+    settings = {
+        "draws": draws, "cascade_draws": draws, "cascades": [name], "every_layer": every_layer,
+        "recalibrate": recalibrate, "smooth": 0,
+    }  # fmt: skip
+    return _Sanity(study, settings, parts, order).cascade(name)
+
+
+def _stages(study: Study) -> tuple[list[str], list[str]]:
+    """Return the names of what is called, in order, and the stages."""
+    order = [call.name for call in study.explainer.engine.trace(study.batches[0].batch).calls]
+    return order, stages(study.explainer.model.net, order)
 
 
 class _Sanity:
@@ -121,10 +146,10 @@ class _Sanity:
         self.forwards = 0.0
         smooth = bool(settings["smooth"])
         self.maps = self._maps(self.base) if smooth else masked(study.explanation.maps, study.explanation.scores)
-        steps = stages(study.explainer.model.net, order, every_layer=True) if settings["every_layer"] else parts
+        finer = stages(study.explainer.model.net, order, every_layer=True) if settings["every_layer"] else parts
         self.head: Cut = ((parts[-1],), (parts[-1],))
-        self.cascades = {name: _cuts(name, steps) for name in settings["cascades"]}
-        cuts = [self.head, *(cut for steps in self.cascades.values() for cut in steps)]
+        self.cascades = {name: steps(name, finer) for name in settings["cascades"]}
+        cuts = [self.head, *(cut for cuts in self.cascades.values() for cut in cuts)]
         self.reuse: Reuse | None = None
         if reusable(study) and not settings["smooth"] and self.layers:
             self.reuse = Reuse(study, self.layers, cuts, self._holds, self._count)
@@ -201,7 +226,7 @@ class _Sanity:
         details["literature's protocol"] = literature(self.maps, full[: len(self.few)], study.explanation.input_size)
         if other is not None:
             details["random logit"] = bootstrap(other.abs(), study.clusters, seed=study.seed, level=1 - study.alpha)
-        curves = {name: self._cascade(name) for name in self.settings["cascades"]}
+        curves = {name: self.cascade(name) for name in self.settings["cascades"]}
         return _result(
             study, margin, self.settings, verdict, why,
             value=self._crossed(found.rand),
@@ -233,7 +258,7 @@ class _Sanity:
             "why": why,
         }
 
-    def _cascade(self, name: str) -> tuple[list[float], list[float]]:
+    def cascade(self, name: str) -> tuple[list[float], list[float]]:
         """Return the number of stages drawn anew, and mean |rho|; for "independent" the stage's number."""
         cuts = self.cascades[name]
         made: list[list[Tensor]] = []
@@ -248,19 +273,6 @@ class _Sanity:
 
     def _crossed(self, values: Tensor) -> Interval:
         return crossed_bootstrap(values, self.study.clusters, seed=self.study.seed, level=1 - self.study.alpha)
-
-
-def _cuts(cascade: str, parts: Sequence[str]) -> list[Cut]:
-    """Return what each step of a cascade draws anew, and whose statistics change with it: what comes after."""
-    k = len(parts)
-    every = tuple(parts)
-    if cascade == "independent":
-        return [((part,), every[i:]) for i, part in enumerate(parts)]
-    if cascade == "top-down":
-        found: list[Cut] = [(every[k - i :], every[k - i :]) for i in range(1, k)]
-    else:
-        found = [(every[:i], None) for i in range(1, k)]
-    return [*found, (None, None)]
 
 
 def _result(study: Study, margin: float, settings: dict[str, Any], verdict: Any, why: str, **found: Any) -> CheckResult:

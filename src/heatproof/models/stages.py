@@ -1,10 +1,15 @@
 """The stages of a network that are randomized one after the other: its children, in the order in which they run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
 from heatproof.models.view import make_view
+
+Cut = tuple[tuple[str, ...] | None, tuple[str, ...] | None]
+"""What is drawn anew, and whose statistics are taken anew, as `randomized` takes them."""
+
+CASCADES = ("top-down", "bottom-up", "independent")
 
 _FEWEST = 4
 """Stages below which the largest one is taken apart."""
@@ -38,6 +43,24 @@ def stages(net: nn.Module, order: Iterable[str] = (), *, every_layer: bool = Fal
         return calls[0] if calls else -1
 
     return sorted(found, key=first)
+
+
+def steps(cascade: str, parts: Sequence[str]) -> list[Cut]:
+    """Return what each step of a cascade draws anew, and whose statistics change with it: what comes after.
+
+    Args:
+        cascade: "top-down" (the last, the last two, ...), "bottom-up" (the first, the first two, ...), or
+            "independent" (each alone).
+        parts: names, from the input to the output.
+    """
+    k, every = len(parts), tuple(parts)
+    if cascade == "independent":
+        return [((part,), every[i:]) for i, part in enumerate(parts)]
+    if cascade == "top-down":
+        found: list[Cut] = [(every[k - i :], every[k - i :]) for i in range(1, k)]
+    else:
+        found = [(every[:i], None) for i in range(1, k)]
+    return [*found, (None, None)]
 
 
 def _parts(module: nn.Module, prefix: str) -> list[str]:
