@@ -128,7 +128,7 @@ def test_maps_are_the_same_as_without(name: str, recalibrate: bool) -> None:
     net, layers = study.explainer.model.net, layers_of(study)
     assert layers is not None
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    frame = sanity._Sanity(study, SETTINGS | {"recalibrate": recalibrate}, ["head"], [])
+    frame = sanity._Sanity(study, SETTINGS | {"recalibrate": recalibrate}, [("head",)], [])
     shared = Reuse(study, layers, cuts(net), frame._holds)
     for cut in cuts(net):
         with_it, without = (

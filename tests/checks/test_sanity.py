@@ -135,7 +135,8 @@ def test_only_what_is_named_is_drawn_anew() -> None:
     assert torch.equal(twin[0].weight, net[0].weight)
     assert not torch.equal(twin[2].weight, net[2].weight)
     assert torch.equal(twin[1].running_mean, net[1].running_mean)
-    assert stages(net) == ["0", "1", "2", "3"]
+    assert stages(net) == [("0", "1"), ("2", "3")]
+    assert stages(net, every_layer=True) == [("0",), ("1",), ("2",), ("3",)]
 
 
 def test_a_score_that_is_no_number_has_no_map() -> None:
@@ -219,7 +220,7 @@ def test_smooth_maps_are_means_over_noise() -> None:
 def test_every_layer() -> None:
     net, x = Normed(), pictures(3, side=9)
     found = ask(net, x, {"draws": 2, "cascades": sanity.CASCADES, "every_layer": True}, layer="block", target=1)
-    assert found.details["stages"] == ["one", "norm", "block", "head"]
+    assert found.details["stages"] == ["one + norm", "block", "head"]
     assert {name: len(steps) for name, (steps, _) in found.curves.items()} == dict.fromkeys(sanity.CASCADES, 5)
     # one random model a step: the last is that of the first seed, drawn anew from end to end
     maps, twin = (

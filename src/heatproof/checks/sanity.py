@@ -36,7 +36,7 @@ from heatproof.errors import UsageError
 from heatproof.explain import Explainer
 from heatproof.explain.variants import IDENTITY, variants
 from heatproof.models import Model
-from heatproof.models.stages import CASCADES, Cut, stages, steps
+from heatproof.models.stages import CASCADES, Cut, Stage, stages, steps
 from heatproof.types import CheckResult, Interval
 
 NAME = "Sanity"
@@ -125,7 +125,7 @@ def cascade(
     return _Sanity(study, settings, parts, order).cascade(name)
 
 
-def _stages(study: Study) -> tuple[list[str], list[str]]:
+def _stages(study: Study) -> tuple[list[str], list[Stage]]:
     """Return the names of what is called, in order, and the stages."""
     order = [call.name for call in study.explainer.engine.trace(study.batches[0].batch).calls]
     return order, stages(study.explainer.model.net, order)
@@ -134,7 +134,7 @@ def _stages(study: Study) -> tuple[list[str], list[str]]:
 class _Sanity:
     """One run of the check: the maps made so far, and what they cost."""
 
-    def __init__(self, study: Study, settings: dict[str, Any], parts: list[str], order: list[str]) -> None:
+    def __init__(self, study: Study, settings: dict[str, Any], parts: list[Stage], order: list[str]) -> None:
         self.study, self.settings, self.parts = study, settings, parts
         self.seeds = seeds(study.seed, settings["draws"])
         self.few = self.seeds[: settings["cascade_draws"]]
@@ -147,7 +147,7 @@ class _Sanity:
         smooth = bool(settings["smooth"])
         self.maps = self._maps(self.base) if smooth else masked(study.explanation.maps, study.explanation.scores)
         finer = stages(study.explainer.model.net, order, every_layer=True) if settings["every_layer"] else parts
-        self.head: Cut = ((parts[-1],), (parts[-1],))
+        self.head: Cut = (parts[-1], parts[-1])
         self.cascades = {name: steps(name, finer) for name in settings["cascades"]}
         cuts = [self.head, *(cut for cuts in self.cascades.values() for cut in cuts)]
         self.reuse: Reuse | None = None
@@ -177,7 +177,8 @@ class _Sanity:
     def _lent(self, model: Model) -> Explainer:
         """Return the explainer of a copy of the network that is ours: no view of it is needed."""
         explainer = self.base.with_model(model, self.base.layer)
-        explainer.engine.pool.lend_itself()
+        if not self.study.explainer.engine.pool.hooked:
+            explainer.engine.pool.lend_itself()
         return explainer
 
     def _twin(self, seed: int, cut: Cut, drawn: dict[int, nn.Parameter] | None = None) -> Explainer:
@@ -216,7 +217,7 @@ class _Sanity:
                 "randomized": (int(sum(dead(m).sum() for m in full)), int(sum(constant(m).sum() for m in full))),
                 "randomized maps": len(full) * study.n,
             },
-            "stages": self.parts,
+            "stages": [" + ".join(part) for part in self.parts],
         }
         models = [self._twin(seed, (None, None)).model for seed in self.few]
         shown, spent = controls(study, models, self.maps.shape[2:])
@@ -250,7 +251,7 @@ class _Sanity:
         gap = self._gaps(found)
         verdict, why, _ = judged(found, gap, self.study.clusters, self.settings["margin"])
         return {
-            "stage": self.parts[-1],
+            "stage": " + ".join(self.parts[-1]),
             "S_rand": self._crossed(found.rand),
             "S_rand - S_null": gap.rand_null,
             "S_ceil - S_rand": gap.ceil_rand,

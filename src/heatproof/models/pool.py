@@ -44,6 +44,7 @@ class ViewPool:
         self.hooked = False
         self._watch: Watch | None = None
         self._version = 0
+        self._owned = False
         self._steady = threading.local()
 
     @contextmanager
@@ -57,12 +58,14 @@ class ViewPool:
             self._steady.version = outer
 
     def lend_itself(self) -> None:
-        """Lend the network itself from now on: for one that is nobody else's, which need not be copied."""
-        self.structure()
+        """Lend the network itself from now on: for one without hooks that nobody else has, so that nothing changes."""
         self.viewable = False
+        self._owned = True
 
     def structure(self) -> int:
         """Return a number that changes whenever the network is rebuilt or rewired."""
+        if self._owned:
+            return 0
         if (version := getattr(self._steady, "version", None)) is not None:
             return version
         if self.viewable:

@@ -15,16 +15,21 @@ _FEWEST = 4
 """Stages below which the largest one is taken apart."""
 
 
-def stages(net: nn.Module, order: Iterable[str] = (), *, every_layer: bool = False) -> list[str]:
-    """Return dotted names that together hold every parameter once, from the input to the output.
+Stage = tuple[str, ...]
+"""Dotted names of modules and raw parameters that are drawn anew together."""
 
-    Children without parameters are left out. While there are fewer than four stages the largest that has children is
-    taken apart. Raw parameters (class tokens, position embeddings) of a module that is taken apart come first.
+
+def stages(net: nn.Module, order: Iterable[str] = (), *, every_layer: bool = False) -> list[Stage]:
+    """Return stages that together hold every parameter once, from the input to the output.
+
+    Children without parameters are left out. While there are fewer than four the largest that has children is taken
+    apart. Raw parameters (class tokens, position embeddings) of a module that is taken apart come first. A module
+    without any matrix, such as a normalization, belongs to what comes before it.
 
     Args:
         net: the network.
         order: names of modules in the order of their calls; what is not called keeps its place before its followers.
-        every_layer: take everything apart, down to the modules that own parameters.
+        every_layer: take everything apart, down to the modules that own parameters, each a stage.
     """
     view = make_view(net)
     found = _parts(view, "")
@@ -42,24 +47,35 @@ def stages(net: nn.Module, order: Iterable[str] = (), *, every_layer: bool = Fal
         calls = [i for i, call in enumerate(called) if call == name or call.startswith(name + ".")]
         return calls[0] if calls else -1
 
-    return sorted(found, key=first)
+    together: list[Stage] = []
+    for name in sorted(found, key=first):
+        scales = not _raw(view, name) and all(p.ndim < 2 for p in view.get_submodule(name).parameters())
+        if scales and together and not every_layer:
+            together[-1] = (*together[-1], name)
+        else:
+            together.append((name,))
+    return together
 
 
-def steps(cascade: str, parts: Sequence[str]) -> list[Cut]:
+def steps(cascade: str, parts: Sequence[Stage]) -> list[Cut]:
     """Return what each step of a cascade draws anew, and whose statistics change with it: what comes after.
 
     Args:
         cascade: "top-down" (the last, the last two, ...), "bottom-up" (the first, the first two, ...), or
             "independent" (each alone).
-        parts: names, from the input to the output.
+        parts: stages, from the input to the output.
     """
-    k, every = len(parts), tuple(parts)
+    k = len(parts)
+
+    def names(begin: int, end: int) -> Stage:
+        return tuple(name for part in parts[begin:end] for name in part)
+
     if cascade == "independent":
-        return [((part,), every[i:]) for i, part in enumerate(parts)]
+        return [(names(i, i + 1), names(i, k)) for i in range(k)]
     if cascade == "top-down":
-        found: list[Cut] = [(every[k - i :], every[k - i :]) for i in range(1, k)]
+        found: list[Cut] = [(names(k - i, k), names(k - i, k)) for i in range(1, k)]
     else:
-        found = [(every[:i], None) for i in range(1, k)]
+        found = [(names(0, i), None) for i in range(1, k)]
     return [*found, (None, None)]
 
 
