@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from heatproof.capture.batch import Batch
 from heatproof.capture.runs import out_of_memory
-from heatproof.errors import HeatproofWarning
+from heatproof.errors import HeatproofError, HeatproofWarning
 from heatproof.models.layers import TargetLayer
 from heatproof.models.outputs import agree, lend, map_tensors, pick, put, take, tensors
 from heatproof.models.pool import ViewPool
@@ -148,7 +148,7 @@ class Replay:
             try:
                 replayed = self._run(self._layer.layout.to_grid(raw), rows, skip=True)
             except Exception as error:
-                if out_of_memory(error):
+                if isinstance(error, HeatproofError) or out_of_memory(error):
                     raise
                 return False  # code between the modules refused what was put in its way: the full pass decides
             return agree(replayed, self._recorded[which], raw.dtype)
@@ -156,7 +156,9 @@ class Replay:
         try:
             if not same([*reversed(range(n)), 0]):
                 return False
-        except (MemoryError, RuntimeError):  # memory holds the batch, but not one row more
+        except (MemoryError, RuntimeError) as error:  # memory holds the batch, but not one row more
+            if isinstance(error, HeatproofError):
+                raise
             return same([*reversed(range(n))])
         # One row again and again need not be copied, unless some code insists on tensors that lie densely in memory.
         self._lends = True
