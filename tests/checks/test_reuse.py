@@ -208,3 +208,14 @@ def test_the_check_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     other = sanity.check(study, draws=2, cascade_draws=1, every_layer=True)
     assert one.per_input == other.per_input
     assert one.curves == other.curves
+
+
+def test_a_twin_is_not_traced_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_of("residual")
+    expected = sanity.cascade(study, "independent", recalibrate=False)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("traced again")
+
+    monkeypatch.setattr("heatproof.capture.engine.trace", refuse)
+    assert sanity.cascade(study, "independent", recalibrate=False) == expected
