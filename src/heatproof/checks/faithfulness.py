@@ -128,7 +128,7 @@ def check(
         verdict=verdict,
         why=why,
         n_needed=needed,
-        forwards=spent + cost + sum(each.forwards for each in found.values()),
+        forwards=float(spent + cost + sum(each.forwards for each in found.values())),
         per_input=_table(study, superior, found, columns),
         curves=_curves(found),
         details=details,
