@@ -64,6 +64,7 @@ class Reuse:
             more = needed | _read(self._trace, calls)
             if calls and self._bytes(more) <= _MOST:
                 self._plans[cut], needed = calls, more
+        self._current: Cut | None = None
         self._names = {call.name for calls in self._plans.values() for call in calls}
         self._all = False
         self._record(needed)
@@ -78,7 +79,8 @@ class Reuse:
                 self._trusted[cut] = self._tried(cut)
         if not self._trusted.get(cut, False):
             return self._net
-        self._put(cut)
+        if self._current != cut:
+            self._put(cut)
         return self._view
 
     def _tried(self, cut: Cut) -> bool:
@@ -88,6 +90,7 @@ class Reuse:
 
     def _put(self, cut: Cut) -> None:
         """Let the beginning of the view, and nothing else, return what was recorded."""
+        self._current = cut
         for module in self._view.modules():
             if isinstance(vars(module).get("forward"), _Stub):
                 _restore(module)
