@@ -1,7 +1,9 @@
 """`hp.check`: explain once, then put every question to the same maps."""
 
-from collections.abc import Hashable, Sequence
+import inspect
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any
 
 from torch import nn
@@ -10,11 +12,20 @@ from heatproof.capture.engine import LayerSpec
 from heatproof.checks import check_named
 from heatproof.checks._annotations import masks_of
 from heatproof.checks._study import Study
-from heatproof.errors import UsageError
+from heatproof.errors import UsageError, nearest
 from heatproof.explain import Explainer
 from heatproof.explain.methods import MethodSpec
 from heatproof.models import Model
+from heatproof.plugins import Plugin
 from heatproof.types import CheckResult
+
+_KINDS: dict[type, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    tuple: ((tuple, list), "a list"),
+}
+"""By a setting's default: what its values may be, and what that is called."""
 
 
 def check(
@@ -27,9 +38,11 @@ def check(
     layer: LayerSpec = None,
     annotations: Any = None,
     cluster_by: Sequence[Hashable] | None = None,
+    cluster_name: str = "cluster",
     seed: int = 0,
     alpha: float = 0.05,
     settings: dict[str, dict[str, Any]] | None = None,
+    progress: Callable[[str], None] | None = None,
     **explainer: Any,
 ) -> list[CheckResult]:
     """Put questions to a model's maps; return an answer with a verdict for each.
@@ -44,13 +57,15 @@ def check(
         annotations: one per input, for plausibility: a mask (array or file) of the size of the original or of the
             model's input, {"boxes": [(x_min, y_min, x_max, y_max), ...]}, {"points": [(x, y), ...]}, or None.
         cluster_by: per input, what it belongs to (a patient); such inputs are resampled together.
+        cluster_name: what the answers call that.
         seed: of everything drawn.
         alpha: error rate of the intervals.
-        settings: of single checks: {"sanity": {"seeds": 20}}.
+        settings: of single checks: {"sanity": {"draws": 20}}.
+        progress: called with the name of each check before it is made.
         **explainer: further arguments of `Explainer`.
 
     Raises:
-        UsageError: there is no such check, or `cluster_by` has another length than the inputs.
+        UsageError: there is no such check or setting, or `cluster_by` has another length than the inputs.
         InputError, TargetError, LayerError, MethodError, ExplainError: as for `explain`.
     """
     names = [checks] if isinstance(checks, str) else list(checks)
@@ -60,17 +75,22 @@ def check(
     unknown = set(settings or {}) - {plugin.name for plugin in plugins}
     if unknown:
         raise UsageError(f"There are settings for {sorted(unknown)}, which are not among the checks asked for.")
+    for plugin in plugins:
+        _refuse_unknown(plugin, (settings or {}).get(plugin.name, {}))
     study = open_study(
         Explainer(model, layer, method, **explainer),
         inputs,
         target,
         annotations=annotations,
         cluster_by=cluster_by,
+        cluster_name=cluster_name,
         seed=seed,
         alpha=alpha,
     )
     results: list[CheckResult] = []
     for plugin in plugins:
+        if progress:
+            progress(plugin.name)
         found: CheckResult | list[CheckResult] = plugin.function(study, **(settings or {}).get(plugin.name, {}))
         results += [found] if isinstance(found, CheckResult) else found
     return _together(results)
@@ -83,6 +103,7 @@ def open_study(
     *,
     annotations: Any = None,
     cluster_by: Sequence[Hashable] | None = None,
+    cluster_name: str = "cluster",
     seed: int = 0,
     alpha: float = 0.05,
 ) -> Study:
@@ -99,11 +120,25 @@ def open_study(
         explanation=explanation,
         batches=explanation.origin[1],
         clusters=clusters,
-        cluster_name="input" if cluster_by is None else "cluster",
+        cluster_name="input" if cluster_by is None else cluster_name,
         annotations=None if annotations is None else masks_of(annotations, explanation),
         seed=seed,
         alpha=alpha,
     )
+
+
+def _refuse_unknown(plugin: Plugin, given: Mapping[str, Any]) -> None:
+    """Raise for a setting that the check does not have, or whose value is of another kind than the default."""
+    known = dict(list(inspect.signature(plugin.function).parameters.items())[1:])
+    for name, value in given.items():
+        if name not in known:
+            close = nearest(name, known, 1) or "."
+            raise UsageError(f"{plugin.name} has no setting {name!r}; it has {', '.join(known) or 'none'}{close}")
+        for kind, (accepted, called) in _KINDS.items():
+            if type(known[name].default) is kind and (
+                not isinstance(value, accepted) or isinstance(value, bool) != (kind is bool)
+            ):
+                raise UsageError(f"{plugin.name}'s setting {name} is {value!r}; give {called}.")
 
 
 def _together(results: list[CheckResult]) -> list[CheckResult]:

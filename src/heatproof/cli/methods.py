@@ -1,11 +1,10 @@
 """List the CAM methods and attributions, with their other spellings, settings and papers."""
 
-import inspect
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heatproof.cli._output import print_json, print_table
+from heatproof.cli._output import print_json, print_table, settings_text
 
 if TYPE_CHECKING:
     from heatproof.plugins import Plugin
@@ -32,7 +31,7 @@ def command(
         for one in chosen:
             typer.secho(f"{one.title} ({one.name}, {_kind(one)}, {one.tier})", bold=True)
             spellings = ", ".join(one.aliases) or "no other spelling"
-            typer.echo(f"{one.doc}\nSettings: {_settings(one)}\nAlso: {spellings}\n")
+            typer.echo(f"{one.doc}\nSettings: {settings_text(one)}\nAlso: {spellings}\n")
     else:
         print_table(
             ("name", "title", "kind", "tier", "what it is"),
@@ -42,9 +41,3 @@ def command(
 
 def _kind(plugin: "Plugin") -> str:
     return "CAM" if plugin.attribute == "cam" else "attribution"
-
-
-def _settings(plugin: "Plugin") -> str:
-    """Return the settings with their defaults."""
-    taken = list(inspect.signature(plugin.function).parameters.values())[1:]
-    return ", ".join(f"{one.name}={one.default!r}" for one in taken) or "none"

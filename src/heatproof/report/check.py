@@ -1,28 +1,104 @@
-"""One small figure for a check result: statistic, interval, null, ceiling and margin."""
+"""A figure for a check result: statistic, null, ceiling and controls with intervals, the margin, and curves."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 
-from heatproof.types import CheckResult
+from heatproof.types import CheckResult, Interval
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_COLORS = {"supports": "tab:green", "undermines": "tab:red", "inconclusive": "tab:orange", "not applicable": "0.5"}
+_CURVES = {
+    "sanity": ("stages drawn anew (independent: which stage)", "mean |rho|"),
+    "faithfulness": ("share of the grid removed", "mean score"),
+}
+"""What the axes of known checks' curves are."""
+_WIDTH = 7.5  # inches, of the whole figure
+_ROW, _FRAME, _PANEL = 0.32, 1.3, 2.9  # inches: a row, title and axis around the rows, the curves
+
+
+def interval_text(interval: Interval | None) -> str:
+    """Return "0.62 [0.55, 0.70]", or the number alone where it is known exactly."""
+    if interval is None:
+        return "none"
+    if interval.low == interval.high:
+        return _number(interval.estimate)
+    return f"{_number(interval.estimate)} [{_number(interval.low)}, {_number(interval.high)}]"
 
 
 def plot_check(result: CheckResult) -> "Figure":
     """Return the figure; it belongs to no window and no global state."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 1.8), layout="constrained")
-    axes = figure.add_subplot()
-    if result.null is not None:
-        low, high = result.null.estimate - result.margin, result.null.estimate + result.margin
-        axes.axvspan(low, high, color="0.9", label=f"within the margin {result.margin:g} of the null")
-    rows = [("null", result.null, "0.4"), ("ceiling", result.ceiling, "tab:green"), ("statistic", result.value, "k")]
-    shown = [(name, interval, color) for name, interval, color in rows if interval is not None]
-    for y, (_, interval, color) in enumerate(shown):
-        axes.plot([interval.low, interval.high], [y, y], color=color, linewidth=3)
-        axes.plot(interval.estimate, y, "o", color=color)
-    axes.set_yticks(range(len(shown)), [name for name, _, _ in shown])
-    axes.set_xlabel(result.statistic)
-    axes.set_title(f"{result.check}: {result.verdict} (n = {result.n} {result.unit}s)", fontsize=10)
+    rows = _rows(result)
+    heights = [_FRAME + _ROW * max(len(rows), 1)] + [_PANEL] * bool(result.curves)
+    figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    panels = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _draw_rows(panels[0], result, rows)
+    if result.curves:
+        _draw_curves(panels[1], result)
     return figure
+
+
+def _rows(result: CheckResult) -> list[tuple[str, Interval, str]]:
+    """Return label, interval and color of each row, from the top."""
+    named = [
+        ("statistic", result.value, _COLORS[result.verdict]),
+        (f"null: {result.null_name}", result.null, "0.35"),
+        ("ceiling", result.ceiling, "tab:blue"),
+    ]
+    controls: Any = result.details.get("controls")
+    if isinstance(controls, Mapping):
+        named += [(f"control: {name.replace('_', ' ')}", value, "0.65") for name, value in controls.items()]
+    return [
+        (fill(label, 30), interval, color)
+        for label, interval, color in named
+        if isinstance(interval, Interval) and interval.estimate == interval.estimate
+    ]
+
+
+def _draw_rows(axes: "Axes", result: CheckResult, rows: list[tuple[str, Interval, str]]) -> None:
+    counted = f"n = {result.n} {result.unit}{'s' * (result.n != 1)}"
+    axes.set_title(f"{result.check}: {result.verdict} ({counted})\n{fill(result.claim, 90)}", fontsize=10)
+    if not rows:
+        axes.text(0.5, 0.5, fill(result.why, 80), ha="center", va="center", transform=axes.transAxes, fontsize=9)
+        axes.set_axis_off()
+        return
+    margin = ""
+    if result.null is not None and result.null.estimate == result.null.estimate:
+        low, high = result.null.estimate - result.margin, result.null.estimate + result.margin
+        axes.axvspan(low, high, color="0.92", zorder=0)
+        axes.axvline(result.null.estimate, color="0.6", linewidth=0.8, linestyle=":", zorder=1)
+        margin = f" (shaded: within the margin {result.margin:g} of the null)"
+    for y, (_, interval, color) in enumerate(rows):
+        axes.plot([interval.low, interval.high], [y, y], color=color, linewidth=3, solid_capstyle="butt")
+        axes.plot(interval.estimate, y, "o", color=color, markersize=6)
+    places = range(len(rows))
+    axes.set_yticks(places, [label for label, _, _ in rows], fontsize=9)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel(result.statistic + margin, fontsize=9)
+    axes.tick_params(labelsize=9)
+    values = axes.twinx()  # the numbers stand outside of the frame, where nothing is drawn
+    values.set_ylim(axes.get_ylim())
+    values.set_yticks(places, [interval_text(interval) for _, interval, _ in rows], fontsize=9)
+    for one in (axes, values):
+        one.tick_params(axis="y", length=0)
+        one.spines[["top", "left", "right"]].set_visible(False)
+
+
+def _draw_curves(axes: "Axes", result: CheckResult) -> None:
+    across, up = _CURVES.get(result.check, ("", ""))
+    for number, (name, (xs, ys)) in enumerate(result.curves.items()):
+        axes.plot(xs, ys, marker="osD^v"[number % 5], markersize=3.5, linewidth=1.4, label=fill(name, 26))
+    axes.set_xlabel(across, fontsize=9)
+    axes.set_ylabel(up, fontsize=9)
+    axes.tick_params(labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, frameon=False)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if 0.01 <= abs(value) < 100 or value == 0 else f"{value:.2g}"
