@@ -1,0 +1,156 @@
+"""Degenerate maps: do the maps say anything at all, about their inputs and about the class?
+
+Statistic: the share of inputs whose map is blank, constant, not finite, negative everywhere (nothing is left of it
+after the ReLU), or the same as that of the strongest other class (Spearman's rho of `alike` or more: it does not depend
+on what was asked). `supports` where the interval lies below the margin, `undermines` where it lies above.
+
+That maps ignore the class is what Adebayo et al. 2018 and Sixt et al. 2020, "When explanations lie", found in some
+methods. Cost: one more forward and backward per input, with classes.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from scipy.stats import beta
+from torch import Tensor
+
+from heatproof.checks._rerun import rows_of
+from heatproof.checks._stats import bootstrap, n_needed
+from heatproof.checks._study import Study
+from heatproof.checks._twins import layers_of
+from heatproof.checks._verdict import FEWEST
+from heatproof.errors import UsageError
+from heatproof.metrics.similarity import spearman
+from heatproof.models.outputs import class_scores
+from heatproof.types import CheckResult, Interval, Target
+from heatproof.types.check import Verdict
+
+NAME = "Degenerate maps"
+ALIASES = ("blank", "class-insensitive")
+TIER = "core"
+BIBTEX = """
+@inproceedings{sixt2020lie,
+  title     = {When Explanations Lie: Why Many Modified {BP} Attributions Fail},
+  author    = {Sixt, Leon and Granz, Maximilian and Landgraf, Tim},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year      = {2020}
+}
+"""
+CLAIM = "The maps say something about their inputs and about the class."
+CLASS = "class-insensitive"
+FLAGS = ("blank", "constant", "non-finite", "all-negative")
+_LEAST = 9
+"""Grid positions below which two maps share their order too easily by chance to be called the same."""
+
+
+def check(study: Study, *, alike: float = 0.99, margin: float = 0.1) -> CheckResult:
+    """Return whether the maps are degenerate, with a verdict on the share of inputs whose map is.
+
+    Args:
+        study: any.
+        alike: rank correlation of two classes' maps from which on they count as the same.
+        margin: share of degenerate maps that is put up with.
+
+    Raises:
+        UsageError: a setting is out of range.
+    """
+    if not 0 < alike <= 1 or not 0 < margin < 1:
+        raise UsageError(
+            f"alike is {alike} (above 0, up to 1), margin {margin} (between 0 and 1); one is out of range."
+        )
+    flags = study.explanation.flags
+    found = {name: torch.tensor([name in row[0] for row in flags]) for name in FLAGS}
+    rho, others = _runner_up(study)
+    if others:
+        found[CLASS] = rho >= alike
+    bad = torch.stack(list(found.values())).any(0)
+    value = share(study, bad)
+    verdict, why, needed = _judged(study, value, found, margin)
+    table = {name: each.tolist() for name, each in found.items()}
+    return CheckResult(
+        check="degenerate",
+        claim=CLAIM,
+        about="map",
+        statistic="share of degenerate maps",
+        value=value,
+        null=Interval(0.0, 0.0, 0.0, value.level),
+        null_name="none",
+        ceiling=None,
+        margin=margin,
+        alpha=study.alpha,
+        n=len(set(study.clusters)),
+        unit=study.cluster_name,
+        verdict=verdict,
+        why=why,
+        n_needed=needed,
+        forwards=2.0 if others else 0.0,  # a backward counts as a forward
+        per_input={
+            "input": list(study.names()),
+            "target": [row[0].name for row in study.explanation.targets],
+            **table,
+            **({"other class": others, "rho with other class": rho.tolist()} if others else {}),
+        },
+        details={"shares": {name: share(study, each) for name, each in found.items()}},
+        settings={"seed": study.seed, "alike": alike, "margin": margin},
+    )
+
+
+def share(study: Study, bad: Bool[Tensor, " n"]) -> Interval:
+    """Return the share of inputs with its interval.
+
+    It is exact (Clopper and Pearson 1934) where every cluster holds one input, or where all inputs agree: clusters then
+    are what is counted. A bootstrap would call a share of none certain.
+    """
+    n, groups = len(bad), len(set(study.clusters))
+    level, hits = 1 - study.alpha, int(bad.sum())
+    if groups < n and 0 < hits < n:
+        return bootstrap(bad.double(), study.clusters, seed=study.seed, level=level)
+    k = hits * groups // n
+    low = float(beta.ppf(study.alpha / 2, k, groups - k + 1)) if k else 0.0
+    high = float(beta.ppf(1 - study.alpha / 2, k + 1, groups - k)) if k < groups else 1.0
+    return Interval(hits / n, low, high, level)
+
+
+def _runner_up(study: Study) -> tuple[Float[Tensor, " n"], list[str]]:
+    """Return the rank correlation with the map of the strongest other class, and its name; nothing without classes."""
+    nothing = torch.empty(0, dtype=torch.float64)
+    explainer, explanation = study.explainer, study.explanation
+    if any(row[0].index is None for row in explanation.targets) or explanation.maps[0].numel() < _LEAST:
+        return nothing, []
+    first = study.batches[0].batch
+    if class_scores(explainer.engine.trace(first).output, 1).shape[1] < 2:
+        return nothing, []
+    layers, names, found = layers_of(study), list[str](), list[Tensor]()
+    for gathered, rows in rows_of(study):
+        asked = torch.tensor([row[0].index for row in explanation.targets[rows]])
+
+        def other(output: object, n: int, asked: Tensor = asked) -> tuple[tuple[Target, ...], ...]:
+            scores = class_scores(output, n).detach().clone()
+            scores.scatter_(1, asked[:n, None].to(scores.device), -torch.inf)
+            chosen = [int(i) for i in scores.argmax(1)]
+            return tuple((Target(explainer.model.label(i), index=i),) for i in chosen)
+
+        part = explainer.capture_and_map(gathered, other, layers=layers)
+        found.append(spearman(explanation.maps[rows].detach().double(), part.maps.detach().double())[:, 0].cpu())
+        names += [row[0].name for row in part.targets]
+    return torch.cat(found), names
+
+
+def _judged(
+    study: Study, value: Interval, found: Mapping[str, Tensor], margin: float
+) -> tuple[Verdict, str, int | None]:
+    """Return the verdict, why, and how many units one would need."""
+    groups = len(set(study.clusters))
+    counted = {name: int(each.sum()) for name, each in found.items() if each.any()}
+    kinds = ", ".join(f"{name} {count}" for name, count in counted.items()) or "none of any kind"
+    of_all = f"{value.estimate:.0%} of the maps are degenerate ({kinds}; margin {margin:.0%})."
+    unasked = "" if CLASS in found else " Whether maps depend on the class was not asked: there is no other class here."
+    if groups < FEWEST:
+        more = f" A verdict takes {FEWEST} or more {study.cluster_name}s."
+        return "inconclusive", f"{of_all}{more}{unasked}", max(FEWEST, n_needed(value, margin, groups) or 0)
+    if value.high < margin:
+        return "supports", f"{of_all}{unasked}", None
+    if value.low > margin:
+        return "undermines", f"{of_all}{unasked}", None
+    return "inconclusive", f"{of_all} That is not decided yet.{unasked}", n_needed(value, margin, groups)
