@@ -17,7 +17,7 @@ _CURVES = {
 }
 """What the axes of known checks' curves are."""
 _WIDTH = 7.5  # inches, of the whole figure
-_ROW, _FRAME, _PANEL = 0.32, 1.3, 2.9  # inches: a row, title and axis around the rows, the curves
+_ROW, _LINE, _FRAME, _PANEL = 0.3, 0.16, 1.2, 2.9  # inches: a row, a line in it, what is around the rows, the curves
 
 
 def interval_text(interval: Interval | None) -> str:
@@ -26,6 +26,8 @@ def interval_text(interval: Interval | None) -> str:
         return "none"
     if interval.low == interval.high:
         return _number(interval.estimate)
+    if interval.low != interval.low or interval.high != interval.high:
+        return f"{_number(interval.estimate)} (no interval)"
     return f"{_number(interval.estimate)} [{_number(interval.low)}, {_number(interval.high)}]"
 
 
@@ -34,7 +36,8 @@ def plot_check(result: CheckResult) -> "Figure":
     from matplotlib.figure import Figure
 
     rows = _rows(result)
-    heights = [_FRAME + _ROW * max(len(rows), 1)] + [_PANEL] * bool(result.curves)
+    tallest = max((label.count("\n") + 1 for label, _, _ in rows), default=2)
+    heights = [_FRAME + max(_ROW, _LINE * tallest) * max(len(rows), 1)] + [_PANEL] * bool(result.curves)
     figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
     panels = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     _draw_rows(panels[0], result, rows)
@@ -54,15 +57,17 @@ def _rows(result: CheckResult) -> list[tuple[str, Interval, str]]:
     if isinstance(controls, Mapping):
         named += [(f"control: {name.replace('_', ' ')}", value, "0.65") for name, value in controls.items()]
     return [
-        (fill(label, 30), interval, color)
+        (fill(label, 34), interval, color)
         for label, interval, color in named
         if isinstance(interval, Interval) and interval.estimate == interval.estimate
     ]
 
 
 def _draw_rows(axes: "Axes", result: CheckResult, rows: list[tuple[str, Interval, str]]) -> None:
-    counted = f"n = {result.n} {result.unit}{'s' * (result.n != 1)}"
-    axes.set_title(f"{result.check}: {result.verdict} ({counted})\n{fill(result.claim, 90)}", fontsize=10)
+    from matplotlib.ticker import MaxNLocator
+
+    unit = f"{result.unit}s" if result.unit in ("input", "cluster", "folder") and result.n != 1 else result.unit
+    axes.set_title(f"{result.check}: {result.verdict} (n = {result.n} {unit})\n{fill(result.claim, 80)}", fontsize=10)
     if not rows:
         axes.text(0.5, 0.5, fill(result.why, 80), ha="center", va="center", transform=axes.transAxes, fontsize=9)
         axes.set_axis_off()
@@ -74,12 +79,15 @@ def _draw_rows(axes: "Axes", result: CheckResult, rows: list[tuple[str, Interval
         axes.axvline(result.null.estimate, color="0.6", linewidth=0.8, linestyle=":", zorder=1)
         margin = f" (shaded: within the margin {result.margin:g} of the null)"
     for y, (_, interval, color) in enumerate(rows):
-        axes.plot([interval.low, interval.high], [y, y], color=color, linewidth=3, solid_capstyle="butt")
+        if interval.low == interval.low and interval.high == interval.high:
+            axes.plot([interval.low, interval.high], [y, y], color=color, linewidth=3, solid_capstyle="butt")
         axes.plot(interval.estimate, y, "o", color=color, markersize=6)
     places = range(len(rows))
     axes.set_yticks(places, [label for label, _, _ in rows], fontsize=9)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(result.statistic + margin, fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter("{x:.3g}")  # a common factor would stand in the label's way
     axes.tick_params(labelsize=9)
     values = axes.twinx()  # the numbers stand outside of the frame, where nothing is drawn
     values.set_ylim(axes.get_ylim())
@@ -90,9 +98,20 @@ def _draw_rows(axes: "Axes", result: CheckResult, rows: list[tuple[str, Interval
 
 
 def _draw_curves(axes: "Axes", result: CheckResult) -> None:
+    """Draw the curves; those called "X, KIND" and "Y, KIND" share a color and differ in their line."""
+    from matplotlib.ticker import MaxNLocator
+
     across, up = _CURVES.get(result.check, ("", ""))
-    for number, (name, (xs, ys)) in enumerate(result.curves.items()):
-        axes.plot(xs, ys, marker="osD^v"[number % 5], markersize=3.5, linewidth=1.4, label=fill(name, 26))
+    kinds = list(dict.fromkeys(name.rpartition(", ")[2] for name in result.curves))
+    ways = list(dict.fromkeys(name.rpartition(", ")[0] for name in result.curves))
+    for name, (xs, ys) in result.curves.items():
+        way, _, kind = name.rpartition(", ")
+        color, line = f"C{kinds.index(kind) % 10}", ("-", "--", "-.", ":")[ways.index(way) % 4]
+        marker = "osD^v"[kinds.index(kind) % 5]
+        label = fill(name.replace("_", " "), 26)
+        axes.plot(xs, ys, marker=marker, markersize=3.5, linewidth=1.4, color=color, linestyle=line, label=label)
+    if all(float(x).is_integer() for xs, _ in result.curves.values() for x in xs):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(across, fontsize=9)
     axes.set_ylabel(up, fontsize=9)
     axes.tick_params(labelsize=9)
@@ -101,4 +120,4 @@ def _draw_curves(axes: "Axes", result: CheckResult) -> None:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if 0.01 <= abs(value) < 100 or value == 0 else f"{value:.2g}"
+    return f"{value:.2f}" if 0.01 <= abs(value) < 100 or value == 0 else f"{value:.3g}"
