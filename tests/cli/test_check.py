@@ -4,6 +4,8 @@ import csv
 import json
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 import heatproof as hp
 from heatproof import cli
 from heatproof.checks import checks
+from heatproof.cli import _output
 
 MODEL = "bundled:dab"
 FAST = ("--check", "faithfulness", "--setting", "faithfulness.steps=3", "--setting", "faithfulness.subsets=8")
@@ -109,6 +112,8 @@ def test_failing_outranks_skipping(run, tiles):
 def test_lists_checks_without_torch():
     code = """
 import sys
+import threading
+import time
 from heatproof.cli import main
 for words in (["check", "--help"], ["checks"]):
     try:
@@ -309,3 +314,32 @@ def test_one_input_is_inconclusive_and_says_how_many_are_needed(run_json, tiles)
     (result,) = told["results"]
     assert result["verdict"] == "inconclusive"
     assert result["n_needed"] >= 10
+
+
+def test_a_bar_names_the_check_that_is_running_once_it_takes_long(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with _output.steps(2) as begin:
+        begin("sanity")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(_output, "_PATIENCE", 0.0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with _output.steps(2) as begin:
+        begin("sanity")
+        begin("faithfulness")
+        time.sleep(0.3)
+    told = capsys.readouterr().err
+    assert "faithfulness" in told
+    assert "1 of 2" in told
+
+
+def test_the_bar_goes_away_when_a_check_fails(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    before = threading.active_count()
+
+    def fail():
+        with _output.steps(1):
+            raise ValueError("oh")
+
+    with pytest.raises(ValueError, match="oh"):
+        fail()
+    assert threading.active_count() == before
