@@ -15,7 +15,7 @@ LESS = {"subsets": 10}
 """Draws of what carries no verdict."""
 
 
-def faithfulness(method, axes: int = 2, n: int = 50, x: Tensor | None = None, **settings) -> CheckResult:
+def faithfulness(method, axes: int = 2, n: int = 24, x: Tensor | None = None, **settings) -> CheckResult:
     net = Additive(axes).eval()
     inputs = signals(n, axes) if x is None else x
     given = {"faithfulness": {**LESS, **settings}}
@@ -51,11 +51,11 @@ def test_constant_maps_are_at_the_null() -> None:
 
 
 def test_scale_and_batches_do_not_matter_and_a_seed_makes_it_again() -> None:
-    first = faithfulness(exact, n=12)
+    first = faithfulness(exact, n=10)
     for other in (
-        faithfulness(changed(lambda maps: 1e4 * maps), n=12),
-        faithfulness(exact, n=12, batch=5),
-        faithfulness(exact, n=12),
+        faithfulness(changed(lambda maps: 1e4 * maps), n=10),
+        faithfulness(exact, n=10, batch=5),
+        faithfulness(exact, n=10),
     ):
         assert other.value == first.value
         for name, column in first.per_input.items():
@@ -72,9 +72,9 @@ def test_what_is_not_finite_is_left_out_and_too_much_of_it_decides_nothing() -> 
 
         return changed(change)
 
-    some, most = faithfulness(spoiled(0.05), n=40), faithfulness(spoiled(0.5), n=40)
-    assert (some.verdict, some.n) == ("supports", 38)
-    assert "2 of 40 inputs are left out" in some.why
+    some, most = faithfulness(spoiled(0.05), n=20), faithfulness(spoiled(0.5), n=20)
+    assert (some.verdict, some.n) == ("supports", 19)
+    assert "1 of 20 inputs are left out" in some.why
     assert most.verdict == "inconclusive"
 
 

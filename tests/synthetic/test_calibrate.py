@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from heatproof.cli import commands
 from heatproof.errors import UsageError
 from heatproof.synthetic import families
 from heatproof.synthetic._calibrate import Confusion, calibrate, problems, upper_bound
-from heatproof.synthetic._instance import Instance
+from heatproof.synthetic._instance import Answer, Instance
+from heatproof.types import Verdict
 
 
 def instance(answer: str, what: str = "it") -> Instance:
@@ -31,14 +33,15 @@ def test_bounds_by_hand() -> None:
 def test_a_confusion_table_by_hand() -> None:
     found = Confusion("plausibility")
     assert math.isnan(found.decided())
-    for answer, verdict in [
+    told: list[tuple[Answer, Verdict]] = [
         ("good", "supports"),
         ("good", "undermines"),
         ("good", "inconclusive"),
         ("bad", "undermines"),
         ("bad", "supports"),
         ("bad", "supports"),
-    ]:
+    ]
+    for answer, verdict in told:
         found.add(instance(answer), "family", verdict)
     assert (found.total("good"), found.total("bad")) == (3, 3)
     assert found.decided() == 5 / 6
@@ -62,7 +65,7 @@ def test_plausibility_is_right_on_a_few_problems() -> None:
     assert (found.wrong("good")[0], found.wrong("bad")[0], found.decided()) == (0, 0, 1.0)
 
 
-def test_the_command_prints_a_table_and_writes_it(tmp_path) -> None:
+def test_the_command_prints_a_table_and_writes_it(tmp_path: Path) -> None:
     import typer
 
     import heatproof.cli.calibrate as calibrating

@@ -11,6 +11,8 @@ from heatproof.types.check import Verdict
 
 FEWEST = 10
 """Units (inputs, or clusters of them) below which no check gives a verdict: resampling fewer says little."""
+LEFT_OUT = 0.1
+"""Most inputs, as a share, that may be left out for a verdict on the rest."""
 
 
 def units(values: Float[Tensor, " n"], clusters: Sequence[Hashable]) -> int:

@@ -5,11 +5,11 @@ share of maps of the same smoothness (the map itself shifted or turned, other in
 counting half, averaged over imputers that err in different ways; 0.5 where the map knows nothing of its input. Grid
 positions are removed as wholes. It has no unit, so that inputs whose scores move more do not outweigh the others.
 
-The verdict needs the imputers to agree: `supports` where the interval lies above 0.5 by more than the margin and the
-map is superior under every imputer; `undermines` where it lies below that and no imputer alone finds more than that.
+The verdict needs the imputers to agree: `supports` where the interval lies above 0.5 by more than the margin and that
+of every imputer alone lies above 0.5; `undermines` where it lies below that and no imputer alone finds more than that.
 Everything else (muFidelity, ROAD, the region test, and the controls) is exploratory and in the details.
 
-Assumes that what the imputers put in is like nothing to the model. Cost: some 350 forwards per input at the defaults.
+Assumes that what the imputers put in is like nothing to the model. Cost: some 390 forwards per input at the defaults.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from heatproof.checks._rerun import input_tensor, scorer
 from heatproof.checks._stats import bootstrap
 from heatproof.checks._study import Study
 from heatproof.checks._surrogates import surrogates
-from heatproof.checks._verdict import FEWEST, above, judge, units
+from heatproof.checks._verdict import FEWEST, LEFT_OUT, above, judge, units
 from heatproof.errors import UsageError
 from heatproof.metrics.correlation import mu_fidelity
 from heatproof.metrics.road import road
@@ -50,8 +50,6 @@ CLAIM = "The score depends more on what the map calls important than on what ano
 NULL = 0.5
 _LEAST = 4
 """Grid positions below which there is no order to test."""
-_SHARE_LEFT_OUT = 0.1
-"""Most inputs, as a share, that may be left out for a verdict on the rest."""
 
 
 def check(
@@ -150,7 +148,7 @@ def _judged(
     """Return the verdict, why, and how many units one would need."""
     missing, n = int(superior.isnan().sum()), units(superior, study.clusters)
     left_out = f" {missing} of {study.n} inputs are left out: a map or a score is NaN or infinite." if missing else ""
-    if missing > _SHARE_LEFT_OUT * study.n:
+    if missing > LEFT_OUT * study.n:
         return "inconclusive", f"Too many inputs give no number.{left_out}", None
     if all(not each.moved.any() for each in found.values()):
         return "inconclusive", "No removal changes any score, so that no map can be told from another.", None
@@ -158,8 +156,8 @@ def _judged(
     verdict, needed = judge(effect, margin, n)
     each = {name: float(one.superiority[:, 0].nanmean()) for name, one in found.items()}
     told = ", ".join(f"{name} {estimate:.2f}" for name, estimate in each.items())
-    highest, lowest = max(each.values()), min(each.values())
-    if (verdict == "supports" and lowest <= NULL) or (verdict == "undermines" and highest > NULL + margin):
+    certain = min(_interval(study, one.superiority[:, 0]).low for one in found.values())
+    if (verdict == "supports" and certain <= NULL) or (verdict == "undermines" and max(each.values()) > NULL + margin):
         return "inconclusive", f"The imputers disagree ({told}).{left_out}", None
     says: dict[Verdict, str] = {
         "supports": f"Maps beat others as smooth in {value.estimate:.0%} of comparisons",

@@ -22,7 +22,7 @@ from heatproof.checks._rerun import input_tensor, rows_of
 from heatproof.checks._stats import bootstrap, pair_values
 from heatproof.checks._study import Study
 from heatproof.checks._twins import jittered, layers_of, maps_for, masked, seeds
-from heatproof.checks._verdict import FEWEST, judge, units
+from heatproof.checks._verdict import FEWEST, LEFT_OUT, judge, units
 from heatproof.errors import UsageError
 from heatproof.explain import Explainer
 from heatproof.metrics.similarity import spearman
@@ -41,8 +41,6 @@ BIBTEX = """
 }
 """
 CLAIM = "The map stays as it is where the input hardly changes."
-_SHARE_LEFT_OUT = 0.1
-"""Most inputs, as a share, that may be left out for a verdict on the rest."""
 
 
 def check(study: Study, *, jitter: float = 0.01, draws: int = 2, quality: int = 90, margin: float = 0.3) -> CheckResult:
@@ -166,7 +164,7 @@ def _judged(
     left_out = f" {missing} of {study.n} inputs are left out: a map is constant, NaN or infinite." if missing else ""
     if differ:
         return "undermines", f"Two runs on the same input give different maps for {differ} of {study.n} inputs.", None
-    if missing > _SHARE_LEFT_OUT * study.n:
+    if missing > LEFT_OUT * study.n:
         return "inconclusive", f"Too many inputs give no number.{left_out}", None
     if n < FEWEST:
         verdict, needed = judge(effect, margin, n)
