@@ -7,7 +7,7 @@ LOWEST_BIN := $(if $(filter Windows_NT,$(OS)),.venv-lowest/Scripts,.venv-lowest/
 UV_INSTALL = $(BIN)/uv pip install --quiet --python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench methods-page lowest clean
+.PHONY: help demo test check format bench methods-page sanity-page calibrate lowest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 - /p' Makefile
@@ -32,9 +32,16 @@ format: .venv/.dev ## put the formatting right
 bench: .venv/.dev ## side by side with peers; DEVICE=cuda for a GPU
 	$(BIN)/python -m bench --device $(DEVICE) $(ARGS)
 	$(BIN)/python -m bench.methods --device $(DEVICE)
+	$(BIN)/python -m bench.sanity
 
 methods-page: .venv/.dev ## rewrite the table and the gallery of docs/methods.md (HEATPROOF_DATA names the real data)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.methods_page $(ARGS)
+
+sanity-page: .venv/.dev ## rewrite the table and the figure of docs/sanity.md (HEATPROOF_DATA names the real data)
+	$(BIN)/python -m bench.sanity_page $(ARGS)
+
+calibrate: .venv/.package ## how often the checks err on planted problems; for docs/calibration.md
+	$(BIN)/heatproof calibrate $(ARGS)
 
 # Direct dependencies at the lowest versions that pyproject.toml declares, in an environment of their own. What those old
 # versions say about each other's deprecations is no error, and the peers are not there.
