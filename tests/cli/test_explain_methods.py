@@ -43,6 +43,8 @@ def test_averaging_reaches_the_result(run_json, tiles, tmp_path):
     [
         (("--setting", "centered"), "write NAME=VALUE"),
         (("--setting", "centred=1"), "There is no argument 'centred'"),
+        (("--setting", "layer=x"), "pass --layer"),
+        (("--setting", "batch_size=4"), "pass --batch-size"),
         (("--combine", "median"), "combine is 'median'"),
         (("--augment", "turn"), "no augmentation 'turn'"),
         (("--method", "gradcam", "--method", "nothing"), "there is no method 'nothing'"),

@@ -93,3 +93,24 @@ def settings_of(given: list[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             found[name] = value
     return found
+
+
+_OWN = {
+    **{name: f"pass --{name.replace('_', '-')}" for name in ("method", "layer", "combine", "batch_size", "augment")},
+    **{name: f"pass --{name}" for name in ("noise", "samples", "seed")},
+    "model": "the model is the first argument",
+    "differentiable": "it is for training, in Python",
+}
+
+
+def method_settings(given: list[str]) -> dict[str, Any]:
+    """Return the method's settings that NAME=VALUE arguments name.
+
+    Raises:
+        UsageError: as for `settings_of`, or one is no setting of a method but an option of its own.
+    """
+    found = settings_of(given)
+    for name in found:
+        if name in _OWN:
+            raise UsageError(f"--setting {name}=...: this is no setting of a method; {_OWN[name]}.")
+    return found

@@ -70,7 +70,7 @@ def command(
 
     if target and top_k:
         raise UsageError("--target and --top-k contradict each other; give one of them.")
-    methods, settings = method or ["gradcam"], _options.settings_of(setting or [])
+    methods, settings = method or ["gradcam"], _options.method_settings(setting or [])
     several = len(methods) > 1 or methods == ["all"]
     limit = _options.batch_limit(batch_size)
     skipped = Skipped()
