@@ -226,7 +226,7 @@ def test_settings_reach_the_check_and_the_method(run_json, tiles):
         (("--setting", "faith.steps=3"), "there is no check 'faith'"),
         (("--setting", "plausibility.margin=0.1"), "not among the checks asked for"),
         (("--setting", "faithfulness.steps"), "--setting is "),
-        (("--setting", "layer=x"), "use --layer"),
+        (("--setting", "layer=x"), "pass --layer"),
         (("--setting", "centered=true"), "centered"),
         (("--method", "gradcan"), "there is no method 'gradcan'"),
         (("--layer", "feature"), "There is no layer 'feature'"),

@@ -1,7 +1,7 @@
 """Maps that a check shows beside the map under test: some that know too little, and one that asks the model itself."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Never
+from collections.abc import Sequence
+from typing import Never
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +12,11 @@ from heatproof.attribution import center_prior, input_edges
 from heatproof.checks._rerun import Score
 from heatproof.checks._surrogates import phase_randomized
 from heatproof.errors import MethodError
+from heatproof.metrics._fields import pooled
 from heatproof.metrics._subsets import drops
 from heatproof.metrics.imputers import Imputer
 from heatproof.types import Subject
 
-_POOLS: dict[int, Callable[[Tensor, Any], Tensor]] = {
-    1: F.adaptive_avg_pool1d,
-    2: F.adaptive_avg_pool2d,
-    3: F.adaptive_avg_pool3d,
-}
 _BLOCKS = {1: 32, 2: 7, 3: 4}
 """Most blocks of grid positions along each axis that the oracle covers, one after the other."""
 
@@ -42,14 +38,13 @@ def controls(
     """
     grid = tuple(maps.shape[2:])
     asked = Subject(inputs, torch.zeros(len(inputs), 1, device=inputs.device), score, _unasked, _unasked, _unasked)
-    pool = _POOLS[len(grid)]
     subsets = blocks(grid, _BLOCKS[len(grid)]).to(maps.device)
     found = drops(maps, inputs, score, subsets, imputer, batch)
     random = torch.cat([phase_randomized(one, len(grid), seed + i) for i, one in enumerate(maps.split(1))])
     return {
         "matched random": random,
-        "center prior": pool(center_prior.attribute(asked), grid).to(maps.dtype),
-        "edges": pool(input_edges.attribute(asked), grid).to(maps.dtype),
+        "center prior": pooled(center_prior.attribute(asked), grid).to(maps.dtype),
+        "edges": pooled(input_edges.attribute(asked), grid).to(maps.dtype),
         "occlusion oracle": (found.fallen @ subsets).reshape(maps.shape).to(maps.dtype),
     }, found.forwards
 

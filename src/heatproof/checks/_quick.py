@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from heatproof.checks._other import has_others, runner_up
 from heatproof.errors import UsageError
 from heatproof.explain import Explainer
 from heatproof.explain.gather import Gathered
 from heatproof.metrics.similarity import spearman
-from heatproof.models.outputs import class_scores
 from heatproof.models.randomize import randomized
 from heatproof.types import Explanation, QuickChecks, Target
 
@@ -127,23 +127,12 @@ def _runner_up(
     explainer: Explainer, gathered: Gathered, targets: tuple[tuple[Target, ...], ...], layers: list[str]
 ) -> tuple[Tensor | None, list[str] | None]:
     """Return the map of the strongest class other than the target, and its name; nothing without classes."""
-    if any(row[0].index is None for row in targets):
+    if not has_others(explainer, gathered, targets):
         return None, None
-    named: list[str] = []
-
-    def resolver(output: object, n: int) -> tuple[tuple[Target, ...], ...]:
-        scores = class_scores(output, n).detach().clone()
-        for i in range(n):
-            scores[i, targets[i][0].index] = -torch.inf  # pyright: ignore[reportArgumentType]  every index is given here
-        found = [int(i) for i in scores.argmax(1)]
-        named[:] = [explainer.model.label(i) for i in found]
-        return tuple((Target(name, index=i),) for name, i in zip(named, found, strict=True))
-
-    output = explainer.engine.trace(gathered.batch).output
-    if class_scores(output, 1).shape[1] < 2:
-        return None, None
-    at = None if layers == ["input"] else explainer.engine.layers(gathered.batch, layers, resolver)
-    return explainer.capture_and_map(gathered, resolver, layers=at).maps, named
+    found = None
+    if layers != ["input"]:
+        found = explainer.engine.layers(gathered.batch, layers, lambda _, n: targets[:n])
+    return runner_up(explainer, gathered, targets, found)
 
 
 def _random_weights_map(

@@ -1,4 +1,4 @@
-"""Run a study's model again: the scores and the maps of changed inputs, for the targets that were explained."""
+"""What it takes to run a study's model again on changed inputs, for the targets that were explained."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,10 +9,7 @@ from torch import Tensor
 
 from heatproof.checks._study import Study
 from heatproof.errors import InputError
-from heatproof.explain import Explainer
 from heatproof.explain.gather import Gathered
-from heatproof.metrics.imputers import Imputer
-from heatproof.types import Target
 
 Score = Callable[[Tensor, Tensor], Tensor]
 """`(inputs (m, c, *spatial), rows (m,)) -> scores (m, 1)`, see the metrics."""
@@ -45,14 +42,6 @@ def scorer(study: Study, columns: int = 1) -> Score:
     return score
 
 
-def fixed_layers(study: Study) -> Explainer:
-    """Return the study's explainer with the target layers of its explanation, whatever is asked of it later."""
-    layer = study.explanation.layer
-    if layer == "input":
-        return study.explainer
-    return study.explainer.with_model(study.explainer.model, layer.split(" + "))
-
-
 def rows_of(study: Study) -> list[tuple[Gathered, slice]]:
     """Return every batch with the rows of the explanation that it holds."""
     begins = [0]
@@ -61,20 +50,11 @@ def rows_of(study: Study) -> list[tuple[Gathered, slice]]:
     return [(g, slice(a, b)) for g, a, b in zip(study.batches, begins[:-1], begins[1:], strict=True)]
 
 
-def maps_of(study: Study, explainer: Explainer, inputs: Float[Tensor, "n c *spatial"]) -> Float[Tensor, "n t *grid"]:
-    """Return the maps of changed inputs for the targets that were explained."""
-    found: list[Tensor] = []
+def with_inputs(study: Study, inputs: Float[Tensor, "n c *spatial"]) -> Study:
+    """Return the study of changed inputs, in the number format of those that were explained."""
+    batches: list[Gathered] = []
     for gathered, rows in rows_of(study):
-        targets = study.explanation.targets[rows]
-
-        def same(
-            _output: object, n: int, targets: tuple[tuple[Target, ...], ...] = targets
-        ) -> tuple[tuple[Target, ...], ...]:
-            return targets[:n]
-
-        changed = replace(gathered, batch=gathered.batch.with_tensor(inputs[rows]))
-        found.append(explainer.capture_and_map(changed, same).maps.detach())
-    return torch.cat(found)
-
-
-__all__ = ["Imputer", "Score", "fixed_layers", "input_tensor", "maps_of", "rows_of", "scorer"]
+        x = inputs[rows]
+        given = gathered.batch.tensor
+        batches.append(replace(gathered, batch=gathered.batch.with_tensor(x if given is None else x.to(given.dtype))))
+    return replace(study, batches=tuple(batches))

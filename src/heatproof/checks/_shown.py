@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,18 +14,13 @@ from heatproof.checks._study import Study
 from heatproof.checks._twins import maps_for
 from heatproof.errors import ExplainError, MethodError
 from heatproof.explain import Explainer
+from heatproof.metrics._fields import LINEAR, pooled
 from heatproof.metrics.similarity import hog_similarity, spearman, ssim
 from heatproof.models import Model
 from heatproof.models.layers import TargetLayer
 from heatproof.models.outputs import class_scores
 from heatproof.types import Target
 
-_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
-_POOLS: dict[int, Callable[[Tensor, Any], Tensor]] = {
-    1: F.adaptive_avg_pool1d,
-    2: F.adaptive_avg_pool2d,
-    3: F.adaptive_avg_pool3d,
-}
 _SMOOTH = (nn.GELU, nn.SiLU, nn.ELU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.LeakyReLU, nn.PReLU, nn.Mish)
 _HOG_SIDE = 24
 """Shortest side that holds one block of HOG."""
@@ -47,10 +41,9 @@ def controls(
     for name in ("input_edges", *(["guided_backprop"] if guided else [])):
         explainer = Explainer(study.explainer.model, None, name)
         explainer.engine = study.explainer.engine  # which knows the network already
-        pool = _POOLS[len(grid)]
         try:
             made = [
-                pool(maps_for(study, each), tuple(grid))
+                pooled(maps_for(study, each), grid)
                 for each in (explainer, *(explainer.with_model(model, None) for model in models))
             ]
         except (MethodError, ExplainError):  # a control that has no map here is not in the table
@@ -114,7 +107,7 @@ def data_randomization(study: Study, permuted: nn.Module) -> Float[Tensor, " n"]
 
 def _unit(maps: Float[Tensor, "n 1 *grid"], size: Sequence[int]) -> Float[Tensor, "n 1 *spatial"]:
     """Return the positive evidence at the input's size, from 0 to 1 per map; NaN where there is none."""
-    shown = F.interpolate(maps.clamp(min=0), size=tuple(size), mode=_MODES[len(size)], align_corners=False)
+    shown = F.interpolate(maps.clamp(min=0), size=tuple(size), mode=LINEAR[len(size)], align_corners=False)
     axes = tuple(range(1, shown.ndim))
     low, high = shown.amin(axes, keepdim=True), shown.amax(axes, keepdim=True)
     return torch.where(high > low, (shown - low) / (high - low), torch.nan)

@@ -4,11 +4,14 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from heatproof.checks._stats import bootstrap
 from heatproof.explain import Explainer
 from heatproof.explain.gather import Gathered
-from heatproof.types import Explanation
+from heatproof.types import Explanation, Interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,11 @@ class Study:
     def n(self) -> int:
         """How many inputs there are."""
         return len(self.explanation)
+
+    def interval(self, values: Float[Tensor, " n"]) -> Interval:
+        """Return the interval of the mean of one number per input; inputs without a finite number are left out."""
+        finite = torch.where(values.isfinite(), values, torch.nan)
+        return bootstrap(finite, self.clusters, seed=self.seed, level=1 - self.alpha)
 
     def names(self) -> Sequence[str]:
         """Return the inputs' names."""

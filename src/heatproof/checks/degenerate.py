@@ -15,15 +15,15 @@ from jaxtyping import Bool, Float
 from scipy.stats import beta
 from torch import Tensor
 
+from heatproof.checks._other import has_others, runner_up
 from heatproof.checks._rerun import rows_of
-from heatproof.checks._stats import bootstrap, n_needed
+from heatproof.checks._stats import n_needed
 from heatproof.checks._study import Study
 from heatproof.checks._twins import layers_of
 from heatproof.checks._verdict import FEWEST
 from heatproof.errors import UsageError
 from heatproof.metrics.similarity import spearman
-from heatproof.models.outputs import class_scores
-from heatproof.types import CheckResult, Interval, Target
+from heatproof.types import CheckResult, Interval
 from heatproof.types.check import Verdict
 
 NAME = "Degenerate maps"
@@ -102,38 +102,26 @@ def share(study: Study, bad: Bool[Tensor, " n"]) -> Interval:
     It is exact (Clopper and Pearson 1934) where every cluster holds one input, or where all inputs agree: clusters then
     are what is counted. A bootstrap would call a share of none certain.
     """
-    n, groups = len(bad), len(set(study.clusters))
-    level, hits = 1 - study.alpha, int(bad.sum())
+    n, groups, hits = len(bad), len(set(study.clusters)), int(bad.sum())
     if groups < n and 0 < hits < n:
-        return bootstrap(bad.double(), study.clusters, seed=study.seed, level=level)
+        return study.interval(bad.double())
     k = hits * groups // n
     low = float(beta.ppf(study.alpha / 2, k, groups - k + 1)) if k else 0.0
     high = float(beta.ppf(1 - study.alpha / 2, k + 1, groups - k)) if k < groups else 1.0
-    return Interval(hits / n, low, high, level)
+    return Interval(hits / n, low, high, 1 - study.alpha)
 
 
 def _runner_up(study: Study) -> tuple[Float[Tensor, " n"], list[str]]:
     """Return the rank correlation with the map of the strongest other class, and its name; nothing without classes."""
     nothing = torch.empty(0, dtype=torch.float64)
     explainer, explanation = study.explainer, study.explanation
-    if any(row[0].index is None for row in explanation.targets) or explanation.maps[0].numel() < _LEAST:
-        return nothing, []
-    first = study.batches[0].batch
-    if class_scores(explainer.engine.trace(first).output, 1).shape[1] < 2:
+    if explanation.maps[0].numel() < _LEAST or not has_others(explainer, study.batches[0], explanation.targets):
         return nothing, []
     layers, names, found = layers_of(study), list[str](), list[Tensor]()
     for gathered, rows in rows_of(study):
-        asked = torch.tensor([row[0].index for row in explanation.targets[rows]])
-
-        def other(output: object, n: int, asked: Tensor = asked) -> tuple[tuple[Target, ...], ...]:
-            scores = class_scores(output, n).detach().clone()
-            scores.scatter_(1, asked[:n, None].to(scores.device), -torch.inf)
-            chosen = [int(i) for i in scores.argmax(1)]
-            return tuple((Target(explainer.model.label(i), index=i),) for i in chosen)
-
-        part = explainer.capture_and_map(gathered, other, layers=layers)
-        found.append(spearman(explanation.maps[rows].detach().double(), part.maps.detach().double())[:, 0].cpu())
-        names += [row[0].name for row in part.targets]
+        maps, named = runner_up(explainer, gathered, explanation.targets[rows], layers)
+        found.append(spearman(explanation.maps[rows].detach().double(), maps.detach().double())[:, 0].cpu())
+        names += named
     return torch.cat(found), names
 
 

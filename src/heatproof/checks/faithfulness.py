@@ -15,7 +15,6 @@ Assumes that what the imputers put in is like nothing to the model. Cost: some 3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -24,7 +23,6 @@ from heatproof.checks._fills import FillSpec, chosen
 from heatproof.checks._gain import Gains, gains, mean_over
 from heatproof.checks._regions import region_test
 from heatproof.checks._rerun import input_tensor, scorer
-from heatproof.checks._stats import bootstrap
 from heatproof.checks._study import Study
 from heatproof.checks._surrogates import surrogates
 from heatproof.checks._verdict import FEWEST, LEFT_OUT, above, judge, units
@@ -98,14 +96,14 @@ def check(
     }
     more, columns, cost = _secondary(study, maps, inputs, first, region, subsets, batch)
     superior = mean_over([each.superiority[:, 0] for each in found.values()])
-    value = _interval(study, superior)
+    value = study.interval(superior)
     verdict, why, needed = _judged(study, superior, value, found, margin)
     against = mean_over([each.over_each[:, 0] for each in found.values()])
     per_control = mean_over([each.superiority[:, 1:] for each in found.values()])
-    control_intervals = {name: _interval(study, per_control[:, i]) for i, name in enumerate(shown)}
+    control_intervals = {name: study.interval(per_control[:, i]) for i, name in enumerate(shown)}
     details: dict[str, Any] = {
         "imputers": {name: _of_imputer(study, each) for name, each in found.items()},
-        "against": {k: _interval(study, _of_kind(against, kinds, k)) for k in dict.fromkeys(kinds)},
+        "against": {k: study.interval(_of_kind(against, kinds, k)) for k in dict.fromkeys(kinds)},
         "controls": control_intervals,
         "left out": [name for name, s in zip(study.names(), superior.tolist(), strict=True) if s != s],
         **more,
@@ -156,7 +154,7 @@ def _judged(
     verdict, needed = judge(effect, margin, n)
     each = {name: float(one.superiority[:, 0].nanmean()) for name, one in found.items()}
     told = ", ".join(f"{name} {estimate:.2f}" for name, estimate in each.items())
-    certain = min(_interval(study, one.superiority[:, 0]).low for one in found.values())
+    certain = min(study.interval(one.superiority[:, 0]).low for one in found.values())
     if (verdict == "supports" and certain <= NULL) or (verdict == "undermines" and max(each.values()) > NULL + margin):
         return "inconclusive", f"The imputers disagree ({told}).{left_out}", None
     says: dict[Verdict, str] = {
@@ -183,23 +181,18 @@ def _secondary(
         "fall without regions elsewhere": masked.elsewhere,
     }
     details = {
-        "muFidelity": _interval(study, columns["muFidelity"]),
-        "ROAD (combined)": _interval(study, columns["ROAD (combined)"]),
-        "region": {"difference": _interval(study, masked.top - masked.elsewhere), "share": masked.share},
+        "muFidelity": study.interval(columns["muFidelity"]),
+        "ROAD (combined)": study.interval(columns["ROAD (combined)"]),
+        "region": {"difference": study.interval(masked.top - masked.elsewhere), "share": masked.share},
     }
     return details, {k: v.tolist() for k, v in columns.items()}, mu.forwards + combined.forwards + masked.forwards
 
 
-def _interval(study: Study, values: Float[Tensor, " n"]) -> Interval:
-    finite = torch.where(values.isfinite(), values, torch.nan)
-    return bootstrap(finite, study.clusters, seed=study.seed, level=1 - study.alpha)
-
-
 def _of_imputer(study: Study, found: Gains) -> dict[str, Interval]:
     return {
-        "superiority": _interval(study, found.superiority[:, 0]),
-        "gain": _interval(study, found.gain),
-        "gain above the null": _interval(study, found.gain - found.null),
+        "superiority": study.interval(found.superiority[:, 0]),
+        "gain": study.interval(found.gain),
+        "gain above the null": study.interval(found.gain - found.null),
     }
 
 

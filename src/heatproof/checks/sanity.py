@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from heatproof.checks._levels import Gaps, Levels, across, constant, dead, gaps, judged, levels, pairs
 from heatproof.checks._reuse import Reuse, reusable
 from heatproof.checks._shown import controls, literature, random_logit
-from heatproof.checks._stats import bootstrap, crossed_bootstrap
+from heatproof.checks._stats import crossed_bootstrap
 from heatproof.checks._study import Study
 from heatproof.checks._twins import (
     jittered,
@@ -226,13 +226,13 @@ class _Sanity:
         details["controls"] = {name: self._crossed(rho.abs()) for name, rho in shown.items()}
         details["literature's protocol"] = literature(self.maps, full[: len(self.few)], study.explanation.input_size)
         if other is not None:
-            details["random logit"] = bootstrap(other.abs(), study.clusters, seed=study.seed, level=1 - study.alpha)
+            details["random logit"] = study.interval(other.abs())
         curves = {name: self.cascade(name) for name in self.settings["cascades"]}
         return _result(
             study, margin, self.settings, verdict, why,
             value=self._crossed(found.rand),
-            null=bootstrap(found.null_values, study.clusters, seed=study.seed, level=1 - study.alpha),
-            ceiling=bootstrap(found.ceil, study.clusters, seed=study.seed, level=1 - study.alpha),
+            null=study.interval(found.null_values),
+            ceiling=study.interval(found.ceil),
             n=units(found.rand.nanmean(1), study.clusters),
             n_needed=needed, forwards=self.forwards, curves=curves, details=details,
             per_input={

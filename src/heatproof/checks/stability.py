@@ -10,7 +10,6 @@ A stable map need not be right: a constant explanation is the most stable of all
 "On the robustness of interpretability methods", arXiv:1806.08049, ask for more than this: all changes, not some).
 """
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,13 +17,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heatproof.checks._changes import recompressed, shifted, shifted_back
-from heatproof.checks._rerun import input_tensor, rows_of
-from heatproof.checks._stats import bootstrap, pair_values
+from heatproof.checks._levels import pairs
+from heatproof.checks._rerun import input_tensor, with_inputs
+from heatproof.checks._stats import pair_values
 from heatproof.checks._study import Study
 from heatproof.checks._twins import jittered, layers_of, maps_for, masked, seeds
 from heatproof.checks._verdict import FEWEST, LEFT_OUT, judge, units
 from heatproof.errors import UsageError
-from heatproof.explain import Explainer
 from heatproof.metrics.similarity import spearman
 from heatproof.types import CheckResult, Interval
 from heatproof.types.check import Verdict
@@ -70,10 +69,10 @@ def check(study: Study, *, jitter: float = 0.01, draws: int = 2, quality: int = 
     differ = int((~repeats.flatten(1).all(1)).sum())
     kinds = {name: torch.stack([_rho(maps, each) for each in every]).mean(0) for name, every in changed.items()}
     stable = torch.stack(list(kinds.values())).mean(0)
-    _, null = pair_values(_pairs(maps), study.clusters)
-    told = {name: _interval(study, values) for name, values in kinds.items()}
-    effects = {name: _interval(study, values - null) for name, values in kinds.items()}
-    effect, room = _interval(study, stable - null), _interval(study, torch.where(stable.isnan(), stable, 1 - null))
+    _, null = pair_values(pairs(maps), study.clusters)
+    told = {name: study.interval(values) for name, values in kinds.items()}
+    effects = {name: study.interval(values - null) for name, values in kinds.items()}
+    effect, room = study.interval(stable - null), study.interval(torch.where(stable.isnan(), stable, 1 - null))
     verdict, why, needed = _judged(study, stable, effect, room, effects, differ, margin)
     settings = {"seed": study.seed, "jitter": jitter, "draws": draws, "quality": quality, "margin": margin}
     return CheckResult(
@@ -81,8 +80,8 @@ def check(study: Study, *, jitter: float = 0.01, draws: int = 2, quality: int = 
         claim=CLAIM,
         about="map",
         statistic="Spearman's rho under small changes",
-        value=_known(_interval(study, stable)),
-        null=_known(_interval(study, null)),
+        value=_known(study.interval(stable)),
+        null=_known(study.interval(null)),
         null_name="maps of different inputs",
         ceiling=Interval(1.0, 1.0, 1.0, 1 - study.alpha),
         margin=margin,
@@ -113,37 +112,17 @@ def _changed(
     found = {"noise": jittered(study, explainer, jitter, seeds(study.seed, draws), layers)}
     spacing = study.explanation.resolution.spacing
     found["one-sample shift"] = [
-        shifted_back(_maps_of(study, explainer, shifted(inputs, axis)), axis, one) for axis, one in enumerate(spacing)
+        shifted_back(maps_for(with_inputs(study, shifted(inputs, axis)), explainer, layers=layers), axis, one)
+        for axis, one in enumerate(spacing)
     ]
     coded = recompressed(inputs, explainer.model, quality) if len(spacing) == 2 else None
     if coded is not None:
-        found["recompression"] = [_maps_of(study, explainer, coded)]
+        found["recompression"] = [maps_for(with_inputs(study, coded), explainer, layers=layers)]
     return found
-
-
-def _maps_of(study: Study, explainer: Explainer, inputs: Tensor) -> Float[Tensor, "n 1 *grid"]:
-    batches = tuple(
-        replace(gathered, batch=gathered.batch.with_tensor(inputs[rows].to(_dtype(gathered.batch.tensor))))
-        for gathered, rows in rows_of(study)
-    )
-    return maps_for(replace(study, batches=batches), explainer, layers=layers_of(study))
-
-
-def _dtype(x: Tensor | None) -> torch.dtype:
-    return torch.float32 if x is None else x.dtype
 
 
 def _rho(maps: Float[Tensor, "n 1 *grid"], others: Float[Tensor, "n 1 *grid"]) -> Float[Tensor, " n"]:
     return spearman(maps, others)[:, 0]
-
-
-def _pairs(maps: Float[Tensor, "n 1 *grid"]) -> Float[Tensor, "n n"]:
-    n = len(maps)
-    return torch.stack([_rho(maps, one.unsqueeze(0).expand(n, *one.shape)) for one in maps])
-
-
-def _interval(study: Study, values: Float[Tensor, " n"]) -> Interval:
-    return bootstrap(values, study.clusters, seed=study.seed, level=1 - study.alpha)
 
 
 def _known(interval: Interval) -> Interval | None:

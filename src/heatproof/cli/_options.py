@@ -1,6 +1,7 @@
 """Arguments and options that several commands share, and the model that they name."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,22 +96,22 @@ def settings_of(given: list[str]) -> dict[str, Any]:
     return found
 
 
-_OWN = {
-    **{name: f"pass --{name.replace('_', '-')}" for name in ("method", "layer", "combine", "batch_size", "augment")},
-    **{name: f"pass --{name}" for name in ("noise", "samples", "seed")},
-    "model": "the model is the first argument",
-    "differentiable": "it is for training, in Python",
-}
+_NEVER = {"model": "the model is the first argument", "differentiable": "it is for training, in Python"}
 
 
-def method_settings(given: list[str]) -> dict[str, Any]:
+def method_settings(given: list[str], options: Collection[str]) -> dict[str, Any]:
     """Return the method's settings that NAME=VALUE arguments name.
+
+    Args:
+        given: the arguments.
+        options: names that the command has options for.
 
     Raises:
         UsageError: as for `settings_of`, or one is no setting of a method but an option of its own.
     """
     found = settings_of(given)
+    instead = _NEVER | {name: f"pass --{name.replace('_', '-')}" for name in options}
     for name in found:
-        if name in _OWN:
-            raise UsageError(f"--setting {name}=...: this is no setting of a method; {_OWN[name]}.")
+        if name in instead:
+            raise UsageError(f"--setting {name}=...: this is no setting of a method; {instead[name]}.")
     return found

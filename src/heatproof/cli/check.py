@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from heatproof.types import CheckResult, Explanation, Input
 
 _VERDICTS = ("supports", "undermines", "inconclusive", "not applicable")
-_OWN = ("layer", "method", "target", "seed", "alpha", "batch_size", "annotations", "cluster_by", "cluster_name")
+_OPTIONS = ("layer", "method", "target", "seed", "alpha", "batch_size", "annotations", "cluster_by")
 
 
 def command(
@@ -182,11 +182,7 @@ def _settings(given: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, An
             of_checks.setdefault(check_named(check).name, {}).update(value)
         else:
             of_method.append(one)
-    settings = _options.settings_of(of_method)
-    for name in settings:
-        if name in _OWN:
-            raise UsageError(f"--setting {name}=... has an option of its own; use --{name.replace('_', '-')}.")
-    return of_checks, settings
+    return of_checks, _options.method_settings(of_method, _OPTIONS)
 
 
 def _verdicts(given: list[str]) -> set[str]:

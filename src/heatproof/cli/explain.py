@@ -16,6 +16,9 @@ from heatproof.errors import UsageError
 if TYPE_CHECKING:
     from heatproof.types import Explanation, Input
 
+_OPTIONS = ("method", "layer", "combine", "batch_size", "augment", "noise", "samples", "seed")
+"""Settings of a method that are options of this command."""
+
 
 def command(
     model: _options.ModelSpec,
@@ -70,7 +73,7 @@ def command(
 
     if target and top_k:
         raise UsageError("--target and --top-k contradict each other; give one of them.")
-    methods, settings = method or ["gradcam"], _options.method_settings(setting or [])
+    methods, settings = method or ["gradcam"], _options.method_settings(setting or [], _OPTIONS)
     several = len(methods) > 1 or methods == ["all"]
     limit = _options.batch_limit(batch_size)
     skipped = Skipped()

@@ -1,5 +1,7 @@
 """Small operations on fields of 1 to 3 axes: neighbors' sums, Gaussian blur, and from the grid to the input."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -9,6 +11,11 @@ from heatproof.errors import InputError
 
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_POOLS: dict[int, Callable[..., Tensor]] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
 
 
 def grown(field: Float[Tensor, "m c *spatial"]) -> Float[Tensor, "m c *spatial"]:
@@ -37,6 +44,11 @@ def blurred(field: Float[Tensor, "m c *spatial"], sigma: float) -> Float[Tensor,
         shape = [1, 1, *(-1 if a == axis else 1 for a in range(axes))]
         rows = _CONVOLUTIONS[axes](F.pad(rows, pad, mode="replicate"), kernel.reshape(shape))
     return rows.reshape(field.shape)
+
+
+def pooled(field: Float[Tensor, "m c *spatial"], grid: Sequence[int]) -> Float[Tensor, "m c *grid"]:
+    """Return the field's means over the part of it that each position of a coarser grid covers."""
+    return _POOLS[len(grid)](field, tuple(grid))
 
 
 def to_input(weights: Float[Tensor, "m *grid"], spatial: tuple[int, ...]) -> Float[Tensor, "m 1 *spatial"]:

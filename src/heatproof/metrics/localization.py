@@ -9,14 +9,14 @@ The signatures call a mask's shape (k, u, *size), so that a wrong one reaches th
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from heatproof.errors import UsageError
+from heatproof.metrics._fields import pooled
 from heatproof.metrics._order import counts, finite, taken
 from heatproof.metrics._record import Metric
 
@@ -32,13 +32,6 @@ __all__ = [
 ]
 
 
-_POOLS: dict[int, Callable[..., Tensor]] = {
-    1: F.adaptive_avg_pool1d,
-    2: F.adaptive_avg_pool2d,
-    3: F.adaptive_avg_pool3d,
-}
-
-
 def to_grid(masks: Bool[Tensor, "n t *spatial"], grid: Sequence[int], share: float = 0.5) -> Bool[Tensor, "n t *grid"]:
     """Return masks on a coarser grid: the positions of which at least `share` is covered.
 
@@ -51,7 +44,7 @@ def to_grid(masks: Bool[Tensor, "n t *spatial"], grid: Sequence[int], share: flo
     spatial = tuple(masks.shape[2:])
     if len(grid) != len(spatial) or any(g > s for g, s in zip(grid, spatial, strict=True)):
         raise UsageError(f"Masks of size {spatial} do not fit a grid of {tuple(grid)}; give masks at the input's size.")
-    covered = _POOLS[len(grid)](masks.double(), tuple(grid))
+    covered = pooled(masks.double(), grid)
     most = covered.flatten(2).amax(-1).reshape(*masks.shape[:2], *[1] * len(grid))
     # Within rounding: means of zeros and ones are compared.
     return (covered >= torch.minimum(most, torch.full_like(most, share)) - 1e-12) & (most > 0)
