@@ -108,7 +108,8 @@ def test_inputs_without_annotation_are_left_out() -> None:
         layer="body",
     )
     assert found.n == 7
-    assert found.details["left_out"] == 3
+    assert found.details["left_out"] == {"nothing marked": 3, "marked all over": 0, "no map": 0}
+    assert "3 inputs are left out: 3 nothing marked" in found.why
     assert np.isnan(found.per_input["relevance_rank"][7:]).all()
 
 

@@ -168,3 +168,17 @@ def test_calls_that_cannot_be_meant_are_refused():
         road(maps, inputs, score, removed=(1.2,))
     with pytest.raises(MethodError, match=r"score returned shape \(3,\) for 3 inputs"):
         deletion(maps, inputs, lambda x, rows: draw(len(x)))
+
+
+@pytest.mark.parametrize(("side", "batch", "largest"), [(224, 64, 8), (224, 3, 3), (600, 64, 1), (32, 64, 64)])
+def test_calls_on_a_cpu_hold_no_more_than_its_caches(side, batch, largest):
+    sizes = []
+
+    def score(changed, rows):
+        sizes.append(len(changed))
+        return changed.mean((1, 2, 3)).unsqueeze(1)
+
+    inputs = torch.zeros(2, 3, 1, 1).expand(2, 3, side, side)
+    deletion(draw(2, 1, 7, 7), inputs, score, imputer=constant(1.0), steps=40, batch=batch)
+    assert max(sizes) == largest
+    assert sum(sizes) == 2 * 41

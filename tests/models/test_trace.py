@@ -107,3 +107,19 @@ def test_an_error_that_the_forward_catches_does_not_confuse_the_count() -> None:
                 return self.conv(x)
 
     assert [c.name for c in traced(Tries(), pictures(1)).calls] == ["conv", ""]
+
+
+def test_attention_sees_everything_whatever_its_last_step_is_called() -> None:
+    class BottleneckAttn(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv, self.last = nn.Conv2d(4, 12, 1), nn.Identity()
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = self.qkv(x).flatten(2).chunk(3, 1)
+            mixed = v @ (q.transpose(1, 2) @ k).softmax(-1).transpose(1, 2)
+            return self.last(mixed.reshape(x.shape))
+
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), BottleneckAttn(), nn.Conv2d(4, 2, 1))
+    x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert traced(net, x).calls[-1].outputs[0].reach == (16.0, 16.0)

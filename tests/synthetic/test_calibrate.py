@@ -55,13 +55,15 @@ def test_problems_are_drawn_in_turn_until_each_check_has_enough() -> None:
     drawn = list(problems(chosen, ["plausibility", "faithfulness"], 7, 3))
     names = [one.check for _, one in drawn]
     assert (names.count("plausibility"), names.count("faithfulness")) == (7, 7)
+    made = [(id(one.model), one.check, one.answer) for _, one in drawn]
+    assert len(set(made)) == len(made), "one problem per network and known answer"
     with pytest.raises(UsageError, match="No family of planted problems is for stability"):
         list(problems(chosen, ["stability"], 3, 0))
 
 
 def test_plausibility_is_right_on_a_few_problems() -> None:
     found = calibrate(problems([families()["textures"]], ["plausibility"], 6, 0))["plausibility"]
-    assert found.total("good") == 2
+    assert found.total("good") == 3
     assert (found.wrong("good")[0], found.wrong("bad")[0], found.decided()) == (0, 0, 1.0)
 
 

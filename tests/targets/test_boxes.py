@@ -104,6 +104,8 @@ def test_detr_by_hand():
 @pytest.mark.parametrize(("make", "sentence"), [
     (lambda: targets.Box((5, 0, 5, 9)), "has no extent; give x0, y0, x1, y1"),
     (lambda: targets.Box((5, 0, 5)), "has no extent"),
+    (lambda: targets.Box(0), "The box is 0; give four numbers"),
+    (lambda: targets.Box(None), "The box is None; give four numbers"),
     (lambda: targets.Box((0, 0, 1, 1), min_iou=0.0), "min_iou is 0.0; it must be above 0"),
     (lambda: targets.Box((0, 0, 1, 1), size=(0, 4)), r"size=\(0, 4\) is not"),
     (lambda: targets.Box((0, 0, 1, 1), activation="relu"), "activation is 'relu'"),

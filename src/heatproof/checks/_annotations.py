@@ -8,28 +8,36 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool
+from PIL import Image
 from torch import Tensor
 
 from heatproof.errors import InputError, UsageError
 from heatproof.inputs import read
 from heatproof.types import Explanation, Geometry, Input
 
+_LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")
+_HALF = 127
+"""Of 8 bits: what lies between nothing and half of that is neither marked nor unmarked in a mask of two values."""
+
 
 def masks_of(annotations: Any, explanation: Explanation) -> Bool[Tensor, "n *spatial"]:
     """Return one mask per input, at the size of the model's input; empty where nothing was marked in its view.
 
     Args:
-        annotations: one entry per input, in their order: a mask (array, tensor or file; what is not zero is marked) of
-            the size of the original or of the model's input; {"boxes": [(x_min, y_min, x_max, y_max), ...]} or
-            {"points": [(x, y), ...]} in samples of the original, x first (3-D: x, y, z; lower corner, then upper); or
-            None for an input without annotation, which is left out.
+        annotations: one entry per input, in their order: a mask (array, tensor, picture or file; what is not zero is
+            marked) of the size of the original or of the model's input; {"boxes": [(x_min, y_min, x_max, y_max), ...]}
+            or {"points": [(x, y), ...]} in samples of the original, x first (3-D: x, y, z; lower corner, then upper; a
+            sample i covers what lies between i and i + 1); or None for an input without annotation, which is left out.
         explanation: whose inputs they belong to.
 
     Raises:
-        UsageError: another number of entries than inputs, a mask of another size, or a box of another form.
+        UsageError: another number of entries than inputs, a mask of another size or that is not yes or no, or a box of
+            another form.
         InputError: a mask's file cannot be read.
     """
-    entries: list[Any] = list(annotations)
+    if isinstance(annotations, str | Mapping) or not isinstance(annotations, Iterable):
+        raise UsageError(f"annotations is {annotations!r}; give a list with one mask, boxes or points per input.")
+    entries: list[Any] = list(annotations)  # pyright: ignore[reportUnknownArgumentType]  whatever the user gives
     if len(entries) != len(explanation):
         raise UsageError(f"There are {len(entries)} annotations for {len(explanation)} inputs; give one per input.")
     each = zip(entries, explanation.inputs, explanation.geometries, strict=True)
@@ -42,12 +50,57 @@ def _mask(entry: Any, original: Input) -> Bool[Tensor, "*size"]:
     if isinstance(entry, Mapping):
         return _drawn(entry, original)  # pyright: ignore[reportUnknownArgumentType]  whatever the user gives
     if isinstance(entry, str | Path):
-        found = read(entry)
-        if isinstance(found, list):
-            raise InputError(f"{entry} holds several pictures; give one mask per input.")
-        return (found.data != 0).any(0)
-    mask = torch.as_tensor(np.asarray(entry)) != 0
-    return mask[0] if mask.ndim == len(original.size) + 1 and len(mask) == 1 else mask
+        return _from_file(Path(entry))
+    try:
+        values = torch.as_tensor(entry.detach().cpu() if isinstance(entry, Tensor) else np.array(entry))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"The annotation of {original.name} is of the type {type(entry).__name__}; give a mask, boxes or points."
+        ) from error
+    values = values[0] if values.ndim == len(original.size) + 1 and len(values) == 1 else values
+    return _marked(values, original.name)
+
+
+def _from_file(path: Path) -> Bool[Tensor, "*size"]:
+    found = read(path)
+    if isinstance(found, list):
+        raise InputError(f"{path} holds several pictures; give one mask per input.")
+    opaque = _opaque(path)
+    if opaque is not None:
+        return opaque
+    values = found.data.amax(0)
+    if path.suffix.lower() in _LOSSY:  # what was 0 is near 0 now
+        return values > values.amax() / 2
+    whole = (255 * values).round()
+    return _marked(whole.long() if torch.allclose(whole, 255 * values, atol=1e-3) else values, str(path))
+
+
+def _opaque(path: Path) -> Bool[Tensor, "h w"] | None:
+    """Return where a picture is not see-through: what was painted, in whatever color; None where all of it is."""
+    try:
+        with Image.open(path) as picture:
+            if not picture.has_transparency_data:
+                return None
+            opaque = torch.from_numpy(np.array(picture.convert("RGBA"))[..., 3] > _HALF)
+    except OSError:
+        return None  # no picture
+    return None if bool(opaque.all()) else opaque
+
+
+def _marked(values: Tensor, name: str) -> Bool[Tensor, "*size"]:
+    """Return what is marked, or refuse values that do not say so: probabilities, and what compression blurred."""
+    if values.is_complex() or (values.is_floating_point() and not bool(values.isfinite().all())):
+        raise UsageError(f"The mask of {name} holds NaN or infinite values; give true and false.")
+    kinds = values.unique()
+    soft = bool((kinds != kinds.round()).any()) and len(kinds) > 2 if values.is_floating_point() else False
+    blurred = len(kinds) > 2 and float(kinds.amax()) > _HALF and bool(((kinds > 0) & (kinds <= _HALF // 2)).any())
+    if soft or blurred:
+        low, high = float(kinds[0]), float(kinds[-1])
+        raise UsageError(
+            f"The mask of {name} holds {len(kinds)} values between {low:g} and {high:g}, so that it is not clear what "
+            f"is marked; give true and false: mask > {high / 2:g} for a soft or compressed mask, mask > 0 for labels."
+        )
+    return values != 0
 
 
 def _drawn(entry: Mapping[str, Any], original: Input) -> Bool[Tensor, "*size"]:
@@ -56,24 +109,39 @@ def _drawn(entry: Mapping[str, Any], original: Input) -> Bool[Tensor, "*size"]:
         raise UsageError(f"An annotation of {original.name} has the keys {sorted(entry)}; give 'boxes' or 'points'.")
     mask = torch.zeros(original.size, dtype=torch.bool)
     axes = len(original.size)
-    for box in entry.get("boxes", ()):
+    for box in _listed(entry, "boxes", original):
         low, high = _numbers(box, 2 * axes, original)[:axes], _numbers(box, 2 * axes, original)[axes:]
         if any(b <= a for a, b in zip(low, high, strict=True)):
             raise UsageError(f"The box {tuple(box)} of {original.name} is empty; write the lower corner first.")
+        if all(0 <= v <= 1 for v in (*low, *high)) and any(v != int(v) for v in (*low, *high)):
+            raise UsageError(
+                f"The box {tuple(box)} of {original.name} lies within one sample, as if it were in shares of the size; "
+                "give samples of the original."
+            )
         # x comes first in boxes and last in tensors
         mask[tuple(slice(max(0, floor(a)), max(0, ceil(b))) for a, b in zip(low[::-1], high[::-1], strict=True))] = True
-    for point in entry.get("points", ()):
-        index = tuple(round(p) for p in _numbers(point, axes, original)[::-1])
+    for point in _listed(entry, "points", original):
+        index = tuple(floor(p) for p in _numbers(point, axes, original)[::-1])
         if not all(0 <= i < size for i, size in zip(index, original.size, strict=True)):
             raise UsageError(f"The point {tuple(point)} lies outside {original.name}, of size {original.size}.")
         mask[index] = True
     return mask
 
 
-def _numbers(values: Iterable[Any], count: int, original: Input) -> Sequence[float]:
-    found = [float(v) for v in values]
+def _listed(entry: Mapping[str, Any], key: str, original: Input) -> list[Any]:
+    listed = entry.get(key, ())
+    if isinstance(listed, str) or not isinstance(listed, Iterable):
+        raise UsageError(f"The {key} of {original.name} are {listed!r}; give a list, which may be empty.")
+    return list(listed)
+
+
+def _numbers(values: Any, count: int, original: Input) -> Sequence[float]:
+    try:
+        found = [float(v) for v in values]
+    except (TypeError, ValueError):
+        found = []
     if len(found) != count or not np.isfinite(found).all():
-        raise UsageError(f"{tuple(found)} of {original.name} is not {count} finite numbers.")
+        raise UsageError(f"{values!r} of {original.name} is not {count} finite numbers; give a list of such.")
     return found
 
 

@@ -27,7 +27,7 @@ def controls(
     score: Score,
     imputer: Imputer,
     *,
-    seed: int,
+    seeds: Sequence[int],
     batch: int,
 ) -> tuple[dict[str, Float[Tensor, "n 1 *grid"]], int]:
     """Return control maps on the maps' grid, and the forwards per input that they cost.
@@ -40,7 +40,7 @@ def controls(
     asked = Subject(inputs, torch.zeros(len(inputs), 1, device=inputs.device), score, _unasked, _unasked, _unasked)
     subsets = blocks(grid, _BLOCKS[len(grid)]).to(maps.device)
     found = drops(maps, inputs, score, subsets, imputer, batch)
-    random = torch.cat([phase_randomized(one, len(grid), seed + i) for i, one in enumerate(maps.split(1))])
+    random = torch.cat([phase_randomized(one, len(grid), seed) for one, seed in zip(maps.split(1), seeds, strict=True)])
     return {
         "matched random": random,
         "center prior": pooled(center_prior.attribute(asked), grid).to(maps.dtype),

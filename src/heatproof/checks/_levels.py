@@ -15,6 +15,8 @@ from heatproof.types import Interval, Verdict
 
 _SHARE_DEAD = 0.5
 """Share of comparisons without a number above which there is no verdict."""
+_ALIKE = 0.5
+"""|rho| between different inputs from which on their maps are called nearly the same; it decides a sentence only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +101,13 @@ def judged(found: Levels, gap: Gaps, clusters: Sequence[Hashable], margin: float
     if missing > _SHARE_DEAD:
         return "inconclusive", f"{missing:.0%} of the maps are dead or constant and compare with nothing.", None
     sensitive = decide(gap.ceil_null, margin)
-    if sensitive.at_most:
+    if sensitive.at_most and _mean(found.null) >= _ALIKE:
         return "undermines", f"The explainer is input-insensitive: other inputs get nearly the same map ({told}).", None
+    if sensitive.at_most:
+        why = (
+            f"Maps do not survive a jitter of their input: they are then no more like themselves than others ({told})."
+        )
+        return "undermines", why, None
     if decide(gap.ceil_rand, margin).at_most:
         return "undermines", f"Maps stay what they are when all that was learned is replaced ({told}).", None
     if sensitive.beyond and decide(gap.rand_null, margin).at_most and decide(gap.ceil_rand, margin).beyond:

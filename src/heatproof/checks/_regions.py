@@ -1,5 +1,6 @@
 """The region test: does masking where the map is highest cost more than masking as much elsewhere?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -40,21 +41,21 @@ def region_test(
     *,
     share: float = 0.1,
     elsewhere: int = 4,
-    seed: int = 0,
+    generators: Sequence[torch.Generator],
     batch: int = 64,
 ) -> Regions:
     """Return the falls of the score when the highest share of the grid is masked, and when it is moved first.
 
     Regions elsewhere are the same one shifted around the edges, each shift the one of several drawn that overlaps
-    least with the region itself. NaN where a map is not finite.
+    least with the region itself, drawn from the input's own generator. NaN where a map is not finite.
     """
     n, grid = len(maps), tuple(maps.shape[2:])
     positions = maps[0].numel()
     size = max(1, ceil(share * positions))
     flat = maps.flatten(1)
     top = torch.zeros_like(flat).scatter_(1, flat.nan_to_num().topk(size, dim=1).indices, 1.0).reshape(n, *grid)
-    generator = torch.Generator().manual_seed(seed)
-    masks = torch.stack([torch.stack([one, *_moved(one, elsewhere, generator)]) for one in top])
+    moved = [_moved(one, elsewhere, generator) for one, generator in zip(top, generators, strict=True)]
+    masks = torch.stack([torch.stack([one, *others]) for one, others in zip(top, moved, strict=True)])
     each = masks.flatten(0, 1)
     rows = torch.arange(n, device=inputs.device).repeat_interleave(masks.shape[1])
     masked = scored(inputs, rows, lambda chunk: each[chunk], score, imputer, batch)[:, 0].reshape(n, -1)

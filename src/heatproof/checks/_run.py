@@ -1,19 +1,22 @@
 """`hp.check`: explain once, then put every question to the same maps."""
 
 import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 from heatproof.capture.engine import LayerSpec
 from heatproof.checks import check_named
 from heatproof.checks._annotations import masks_of
-from heatproof.checks._study import Study
+from heatproof.checks._study import Study, joined, keys_of
 from heatproof.errors import UsageError, nearest
 from heatproof.explain import Explainer
+from heatproof.explain.gather import Gathered
 from heatproof.explain.methods import MethodSpec
 from heatproof.models import Model
 from heatproof.plugins import Plugin
@@ -65,7 +68,8 @@ def check(
         **explainer: further arguments of `Explainer`.
 
     Raises:
-        UsageError: there is no such check or setting, or `cluster_by` has another length than the inputs.
+        UsageError: there is no such check or setting, alpha or the seed is out of range, or `cluster_by` has another
+            length than the inputs, or entries that are missing or no names.
         InputError, TargetError, LayerError, MethodError, ExplainError: as for `explain`.
     """
     names = [checks] if isinstance(checks, str) else list(checks)
@@ -93,7 +97,7 @@ def check(
             progress(plugin.name)
         found: CheckResult | list[CheckResult] = plugin.function(study, **(settings or {}).get(plugin.name, {}))
         results += [found] if isinstance(found, CheckResult) else found
-    return _together(results)
+    return _together([_with_copies(result, study) for result in results])
 
 
 def open_study(
@@ -108,23 +112,54 @@ def open_study(
     alpha: float = 0.05,
 ) -> Study:
     """Explain the inputs, and lay out what is known about them, see `check`."""
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < 1:
+        raise UsageError(f"alpha is {alpha!r}; give a rate between 0 and 1, such as 0.05.")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise UsageError(f"seed is {seed!r}; give a whole number, 0 or more.")
     explanation = explainer(inputs, target)
     if explanation.maps.shape[1] != 1:
         raise UsageError(f"Checks take one target per input; there are {explanation.maps.shape[1]}.")
     n = len(explanation)
-    clusters = tuple(cluster_by) if cluster_by is not None else tuple(range(n))
-    if len(clusters) != n:
-        raise UsageError(f"cluster_by has {len(clusters)} entries for {n} inputs; give one per input.")
+    named = tuple(range(n)) if cluster_by is None else _clusters(cluster_by, n)
+    batches: tuple[Gathered, ...] = explanation.origin[1]
+    tensors = [gathered.batch.tensor for gathered in batches]
+    keys = tuple(key for tensor in tensors if tensor is not None for key in keys_of(tensor))
+    keys = keys if len(keys) == n else tuple(range(n))  # which of several tensors would make two inputs the same?
+    clusters, copies = joined(named, keys)
     return Study(
         explainer=explainer,
         explanation=explanation,
-        batches=explanation.origin[1],
+        batches=batches,
         clusters=clusters,
+        keys=keys,
+        copies=copies,
         cluster_name="input" if cluster_by is None else cluster_name,
         annotations=None if annotations is None else masks_of(annotations, explanation),
         seed=seed,
         alpha=alpha,
     )
+
+
+def _clusters(cluster_by: Any, n: int) -> tuple[Hashable, ...]:
+    if isinstance(cluster_by, str) or not isinstance(cluster_by, Iterable):
+        raise UsageError(f"cluster_by is {cluster_by!r}; give a list with one entry per input.")
+    entries: list[Any] = list(cluster_by)  # pyright: ignore[reportUnknownArgumentType]  whatever the user gives
+    clusters = tuple(one.item() if isinstance(one, np.generic | Tensor) else one for one in entries)
+    if len(clusters) != n:
+        raise UsageError(f"cluster_by has {len(clusters)} entries for {n} inputs; give one per input.")
+    for i, one in enumerate(clusters):
+        if one is None or one != one or not isinstance(one, Hashable):
+            raise UsageError(f"cluster_by[{i}] is {one!r}; give what each input belongs to, as a name or a number.")
+    return clusters
+
+
+def _with_copies(result: CheckResult, study: Study) -> CheckResult:
+    if not study.copies:
+        return result
+    one = study.copies == 1
+    told = f"{study.copies} input{'' if one else 's'} {'is a copy' if one else 'are copies'} of others and "
+    told += f"count{'s' if one else ''} as one with them."
+    return replace(result, why=f"{result.why} {told}", details={**result.details, "copies": study.copies})
 
 
 def _refuse_unknown(plugin: Plugin, given: Mapping[str, Any]) -> None:
@@ -139,6 +174,8 @@ def _refuse_unknown(plugin: Plugin, given: Mapping[str, Any]) -> None:
                 not isinstance(value, accepted) or isinstance(value, bool) != (kind is bool)
             ):
                 raise UsageError(f"{plugin.name}'s setting {name} is {value!r}; give {called}.")
+            if kind is float and type(known[name].default) is float and not isfinite(value):
+                raise UsageError(f"{plugin.name}'s setting {name} is {value!r}; give a finite number.")
 
 
 def _together(results: list[CheckResult]) -> list[CheckResult]:

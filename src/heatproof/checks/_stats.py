@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float
+from scipy.stats import beta
 from scipy.stats import t as student
 from torch import Tensor
 
@@ -67,6 +68,28 @@ def bootstrap(
     reach = _t(level, float(g - 1)) * sqrt(g / (g - 1))
     limits = [_corrected(z, bias, acceleration) for z in (-reach, reach)]
     return _interval(estimate, means, limits, level)
+
+
+def proportion(
+    hits: Bool[Tensor, " n"], clusters: Sequence[Hashable] | None = None, *, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """Return the share of inputs that hit with its interval.
+
+    It is exact where every cluster holds one input, or where all inputs agree: clusters then are what is counted, and a
+    bootstrap would call a share of none certain.
+
+    Source: Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial".
+    """
+    n, groups, count = len(hits), len(set(_indices(clusters, len(hits)))), int(hits.sum())
+    if n == 0:
+        return Interval(nan, -inf, inf, level)
+    if groups < n and 0 < count < n:
+        return bootstrap(hits.double(), clusters, seed=seed, level=level)
+    k, tail = count * groups // n, (1 - level) / 2
+    low = float(beta.ppf(tail, k, groups - k + 1)) if k else 0.0
+    high = float(beta.ppf(1 - tail, k + 1, groups - k)) if k < groups else 1.0
+    return Interval(count / n, low, high, level)
 
 
 def crossed_bootstrap(

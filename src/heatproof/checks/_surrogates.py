@@ -21,7 +21,8 @@ def surrogates(
     shifted: int = 4,
     turned: int = 2,
     others: int = 2,
-    seed: int = 0,
+    keys: Sequence[int],
+    generators: Sequence[torch.Generator],
 ) -> tuple[Float[Tensor, "n k *grid"], list[str]]:
     """Return k maps per input, and of what kind each is: "shifted", "turned" or "other input".
 
@@ -32,14 +33,14 @@ def surrogates(
         turned: copies, flipped along one axis or several; a grid of one axis has one only.
         others: finite maps of other inputs, drawn again where there are too few, NaN where there is no finite one; none
             at all where there is one cluster only.
-        seed: of the draws.
+        keys: per input, a number of its own; other inputs are drawn by it, not by where they stand.
+        generators: per input, of its draws.
     """
-    generator = torch.Generator().manual_seed(seed)
     turned = min(turned, len(_flips(maps.ndim - 1)))
     others = others if len(set(clusters)) > 1 else 0
-    usable = [j for j, one in enumerate(maps) if bool(one.isfinite().all())]
+    usable = sorted((j for j, one in enumerate(maps) if bool(one.isfinite().all())), key=lambda j: keys[j])
     rows: list[Tensor] = []
-    for i, one in enumerate(maps):
+    for i, (one, generator) in enumerate(zip(maps, generators, strict=True)):
         row = [_shifted(one, generator) for _ in range(shifted)]
         flips = _flips(one.ndim)
         row += [one.flip(flips[int(f)]) for f in torch.randperm(len(flips), generator=generator)[:turned]]

@@ -192,18 +192,18 @@ def jittered(
     """Return maps under Gaussian noise of `jitter` times each input's standard deviation, one set per draw."""
     found: list[Tensor] = []
     for draw in draws:
-        generator = torch.Generator().manual_seed(draw)
+        own = study.generators(draw)
         batches = tuple(
-            replace(g, batch=g.batch.with_tensor(_noisy(g.batch.tensor, jitter, generator))) for g in study.batches
+            replace(g, batch=g.batch.with_tensor(_noisy(g.batch.tensor, jitter, own[rows])))
+            for g, rows in rows_of(study)
         )
         found.append(maps_for(replace(study, batches=batches), explainer, layers=layers))
     return found
 
 
-def _noisy(x: Tensor | None, jitter: float, generator: torch.Generator) -> Tensor:
+def _noisy(x: Tensor | None, jitter: float, generators: Sequence[torch.Generator]) -> Tensor:
     if x is None:
         raise UsageError("The sanity check jitters the input and needs a network that takes one tensor; wrap it.")
     spread = x.float().flatten(1).std(1).reshape(-1, *[1] * (x.ndim - 1))
-    # one input after the other, so that the draw does not depend on how they are batched
-    noise = torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in x]).to(x.device)
+    noise = torch.stack([torch.randn(x.shape[1:], generator=own) for own in generators]).to(x.device)
     return (x + (jitter * spread * noise)).to(x.dtype)

@@ -9,15 +9,15 @@ methods. Cost: one more forward and backward per input, with classes.
 """
 
 from collections.abc import Mapping
+from math import floor, log
 
 import torch
 from jaxtyping import Bool, Float
-from scipy.stats import beta
 from torch import Tensor
 
 from heatproof.checks._other import has_others, runner_up
 from heatproof.checks._rerun import rows_of
-from heatproof.checks._stats import n_needed
+from heatproof.checks._stats import n_needed, proportion
 from heatproof.checks._study import Study
 from heatproof.checks._twins import layers_of
 from heatproof.checks._verdict import FEWEST
@@ -97,18 +97,8 @@ def check(study: Study, *, alike: float = 0.99, margin: float = 0.1) -> CheckRes
 
 
 def share(study: Study, bad: Bool[Tensor, " n"]) -> Interval:
-    """Return the share of inputs with its interval.
-
-    It is exact (Clopper and Pearson 1934) where every cluster holds one input, or where all inputs agree: clusters then
-    are what is counted. A bootstrap would call a share of none certain.
-    """
-    n, groups, hits = len(bad), len(set(study.clusters)), int(bad.sum())
-    if groups < n and 0 < hits < n:
-        return study.interval(bad.double())
-    k = hits * groups // n
-    low = float(beta.ppf(study.alpha / 2, k, groups - k + 1)) if k else 0.0
-    high = float(beta.ppf(1 - study.alpha / 2, k + 1, groups - k)) if k < groups else 1.0
-    return Interval(hits / n, low, high, 1 - study.alpha)
+    """Return the share of inputs with its interval, see `proportion`."""
+    return proportion(bad, study.clusters, seed=study.seed, level=1 - study.alpha)
 
 
 def _runner_up(study: Study) -> tuple[Float[Tensor, " n"], list[str]]:
@@ -133,12 +123,28 @@ def _judged(
     counted = {name: int(each.sum()) for name, each in found.items() if each.any()}
     kinds = ", ".join(f"{name} {count}" for name, count in counted.items()) or "none of any kind"
     of_all = f"{value.estimate:.0%} of the maps are degenerate ({kinds}; margin {margin:.0%})."
-    unasked = "" if CLASS in found else " Whether maps depend on the class was not asked: there is no other class here."
+    unasked = "" if CLASS in found else f" Whether maps depend on the class was not asked: {_unasked(study)}."
     if groups < FEWEST:
         more = f" A verdict takes {FEWEST} or more {study.cluster_name}s."
-        return "inconclusive", f"{of_all}{more}{unasked}", max(FEWEST, n_needed(value, margin, groups) or 0)
+        return "inconclusive", f"{of_all}{more}{unasked}", max(FEWEST, _needed(study, value, margin, groups) or 0)
     if value.high < margin:
         return "supports", f"{of_all}{unasked}", None
     if value.low > margin:
         return "undermines", f"{of_all}{unasked}", None
-    return "inconclusive", f"{of_all} That is not decided yet.{unasked}", n_needed(value, margin, groups)
+    needed = _needed(study, value, margin, groups)
+    return "inconclusive", f"{of_all} That is not decided yet.{unasked}", needed
+
+
+def _needed(study: Study, value: Interval, margin: float, groups: int) -> int | None:
+    """Return the units that would decide; exact where all agree, for such intervals shrink faster than others."""
+    if value.estimate in (0.0, 1.0):
+        edge = 1 - margin if value.estimate == 0 else margin  # the limit of k of k, or of none of k
+        return max(groups, floor(log(study.alpha / 2) / log(edge)) + 1)
+    return n_needed(value, margin, groups)
+
+
+def _unasked(study: Study) -> str:
+    positions = study.explanation.maps[0].numel()
+    if positions < _LEAST:
+        return f"the grid has {positions} positions, on which two maps are too easily alike by chance"
+    return "there is no other class here"

@@ -77,8 +77,12 @@ def check(
         InputError: the network takes several tensors.
         UsageError: a setting is out of range.
     """
-    if len(nulls) != 3 or min(nulls) < 0 or sum(nulls[:2]) < 1:
+    if len(nulls) != 3 or any(type(k) is not int or k < 0 for k in nulls) or sum(nulls[:2]) < 1:
         raise UsageError(f"nulls is {tuple(nulls)}; give how many shifted, turned and other inputs' maps, at least 1.")
+    if not 0 <= margin < 1 - NULL or not 0 < region < 1:
+        raise UsageError(
+            f"margin is {margin:g} (0 or more, below 0.5), region {region:g} (above 0, below 1); one is out of range."
+        )
     maps = study.explanation.maps.detach()
     if maps[0].numel() < _LEAST:
         return _not_applicable(study, margin, f"The grid has {maps[0].numel()} positions, too few to put in an order.")
@@ -86,10 +90,11 @@ def check(
     fills = chosen(imputers, study.explanation.resolution.spacing, study.seed)
     first = next(iter(fills.values()))
     null_maps, kinds = surrogates(
-        maps[:, 0], study.clusters, shifted=nulls[0], turned=nulls[1], others=nulls[2], seed=study.seed
-    )
+        maps[:, 0], study.clusters, shifted=nulls[0], turned=nulls[1], others=nulls[2],
+        keys=study.keys, generators=study.generators(study.seed),
+    )  # fmt: skip
     score = scorer(study)
-    shown, spent = controls(maps, inputs, score, first, seed=study.seed, batch=batch)
+    shown, spent = controls(maps, inputs, score, first, seeds=study.seeds(study.seed), batch=batch)
     found = {
         name: gains(maps, list(shown.values()), null_maps, inputs, study, fill, steps, batch)
         for name, fill in fills.items()
@@ -173,7 +178,9 @@ def _secondary(
     score = scorer(study)
     mu = mu_fidelity(maps, inputs, score, imputer=fill, subsets=subsets, seed=study.seed, batch=batch)
     combined = road(maps, inputs, score, batch=batch)
-    masked = region_test(maps, inputs, score, fill, share=region, seed=study.seed, batch=batch)
+    masked = region_test(
+        maps, inputs, score, fill, share=region, generators=study.generators(study.seed + 1), batch=batch
+    )
     columns = {
         "muFidelity": mu.values[:, 0],
         "ROAD (combined)": combined.values[:, 0],

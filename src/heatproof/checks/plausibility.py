@@ -9,15 +9,16 @@ and photographers put things in the middle.
 Low plausibility where faithfulness was found means: suspect the model. Where it was not found: suspect the map.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from heatproof.checks._stats import bootstrap, decide, n_needed
+from heatproof.checks._stats import bootstrap, proportion
 from heatproof.checks._study import Study
+from heatproof.checks._verdict import FEWEST, above, judge, units
 from heatproof.errors import UsageError
 from heatproof.metrics.localization import (
     area_share,
@@ -27,7 +28,7 @@ from heatproof.metrics.localization import (
     relevance_rank,
     to_grid,
 )
-from heatproof.types import CheckResult, Verdict
+from heatproof.types import CheckResult, Interval, Verdict
 
 NAME = "Plausibility"
 ALIASES = ("localization",)
@@ -42,76 +43,85 @@ BIBTEX = """
   year    = {2022}
 }
 """
+AREA, CENTER = "the annotation's share of the area", "a center prior"
 STRATA = {"small (< 10 % of the area)": (0.0, 0.1), "medium": (0.1, 0.3), "large (> 30 %)": (0.3, 1.01)}
-MINIMUM = 5
-"""Fewest annotated inputs (or clusters) that a verdict is given for."""
 
 
 def check(study: Study, *, margin: float = 0.05) -> CheckResult:
     """Compare the maps with the annotations.
 
     Args:
-        study: with annotations; inputs whose annotation is empty, or lies outside of the model's view, are left out.
+        study: with annotations; inputs are left out whose annotation is empty, lies outside of the model's view, or
+            covers so much that no map could exceed its area by the margin.
         margin: how far relevance rank must exceed both nulls to support the claim.
 
     Raises:
-        UsageError: there are no annotations, or none that the model can see.
+        UsageError: there are no annotations, or none that the model can see; the margin is out of range.
     """
     if study.annotations is None:
         raise UsageError("Plausibility compares maps with annotations; pass annotations=, one mask per input.")
+    if not 0 <= margin < 1:
+        raise UsageError(
+            f"margin is {margin:g}; give how far relevance rank must exceed the nulls, 0 or more, below 1."
+        )
     maps = study.explanation.maps.detach().double().cpu()
     grid = tuple(maps.shape[2:])
     masks = to_grid(study.annotations.unsqueeze(1), grid)
-    used = masks.flatten(1).any(1)
-    if not bool(used.any()):
+    marked = masks.flatten(1).any(1)
+    if not bool(marked.any()):
         raise UsageError("No annotation lies in the model's view; check their sizes and the order of the inputs.")
-    prior = _center_prior(grid).expand_as(maps)
-    rank, center = relevance_rank(maps, masks)[:, 0], relevance_rank(prior, masks)[:, 0]
-    area = area_share(masks)[:, 0].where(used, torch.nan)
-    level = 1 - study.alpha
-    at: dict[str, Any] = {"clusters": study.clusters, "seed": study.seed, "level": level}
-    over_area, over_center = bootstrap(rank - area, **at), bootstrap(rank - center, **at)
-    # the harder of the two nulls is the one that is shown
-    null = bootstrap(area, **at) if over_area.estimate <= over_center.estimate else bootstrap(center, **at)
-    lift = over_area if over_area.estimate <= over_center.estimate else over_center
-    units = len({c for c, kept in zip(study.clusters, used.tolist(), strict=True) if kept})
-    verdict: Verdict = "inconclusive"
-    if units >= MINIMUM and decide(over_area, margin).beyond and decide(over_center, margin).beyond:
-        verdict = "supports"
-    elif units >= MINIMUM and (decide(over_area, margin).at_most or decide(over_center, margin).at_most):
-        verdict = "undermines"
-    needed = n_needed(lift, margin, units) if verdict == "inconclusive" else None
+    rank = relevance_rank(maps, masks)[:, 0]
+    area = area_share(masks)[:, 0]
+    roomy = 1 - area > margin  # no map could exceed the area's share by the margin on the others
+    used = marked & roomy & rank.isfinite()
+    center = relevance_rank(_center_prior(grid).expand_as(maps), masks)[:, 0]
+    columns = {"relevance_rank": rank, "area_share": area, "center_prior": center}
+    columns = {name: each.where(marked, torch.nan) for name, each in columns.items()}
+    rank, area, center = (each.where(used, torch.nan) for each in (rank, area, center))
+    left_out = {
+        "nothing marked": int((~marked).sum()),
+        "marked all over": int((marked & ~roomy).sum()),
+        "no map": int((marked & roomy & ~used).sum()),
+    }
+    at: dict[str, Any] = {"clusters": study.clusters, "seed": study.seed, "level": 1 - study.alpha}
+    lifts = {AREA: _lift(rank, area, at), CENTER: _lift(rank, center, at)}
+    n = units(rank, study.clusters)
+    judged = {name: judge(lift, margin, n) for name, lift in lifts.items()}
+    # The null that decided is the one that is shown: both must be exceeded, and one that is not is enough.
+    name = min(
+        lifts, key=lambda each: (judged[each][0] != "undermines", judged[each][0] == "supports", lifts[each].low)
+    )
+    verdict, needed = judged[name]
+    null = bootstrap(area if name == AREA else center, **at)
     return CheckResult(
         check="plausibility",
         claim="The evidence lies where the annotations are.",
         about="model",
         statistic="relevance rank",
-        value=bootstrap(rank, **at),
-        null=null,
-        null_name="the annotation's share of the area" if lift is over_area else "a center prior",
+        value=bootstrap(rank, **at) if n else None,
+        null=null if n else None,
+        null_name=name,
         ceiling=None,
         margin=margin,
         alpha=study.alpha,
-        n=units,
+        n=n,
         unit=study.cluster_name,
         verdict=verdict,
-        why=_why(verdict, lift.estimate, units, needed),
-        n_needed=max(needed or 0, MINIMUM) if verdict == "inconclusive" else None,
+        why=_why(verdict, lifts[name].estimate, n, needed, left_out),
+        n_needed=needed,
         forwards=1.0,
         per_input={
             "input": study.names(),
-            "relevance_rank": rank.tolist(),
-            "area_share": area.tolist(),
-            "center_prior": center.tolist(),
+            **{name: each.tolist() for name, each in columns.items()},
             "relevance_mass": relevance_mass(maps, masks)[:, 0].tolist(),
             "pointing_game": pointing_game(maps, masks)[:, 0].tolist(),
             "average_precision": average_precision(maps, masks)[:, 0].tolist(),
         },
         details={
-            "lift_over_area": over_area,
-            "lift_over_center_prior": over_center,
+            "lift_over_area": lifts[AREA],
+            "lift_over_center_prior": lifts[CENTER],
             "strata": _strata(rank, area, study, at),
-            "left_out": int((~used).sum()),
+            "left_out": left_out,
             "grid": grid,
         },
         settings={"margin": margin, "seed": study.seed},
@@ -140,10 +150,30 @@ def _strata(
     return found
 
 
-def _why(verdict: Verdict, lift: float, units: int, needed: int | None) -> str:
+def _lift(rank: Float[Tensor, " n"], null: Float[Tensor, " n"], at: Mapping[str, Any]) -> Interval:
+    """Return the interval of the mean lift over a null.
+
+    Where the highest places hit or miss as a whole (points, small objects) a bootstrap of few would be certain of what
+    it never saw; the share of hits then gets its exact interval, and the null counts as known.
+    """
+    used = ~rank.isnan()
+    if not bool(used.any()) or not bool(((rank[used] == 0) | (rank[used] == 1)).all()):
+        return bootstrap(rank - null, **at)
+    clusters = [cluster for cluster, kept in zip(at["clusters"], used.tolist(), strict=True) if kept]
+    hits = proportion(rank[used] == 1, clusters, seed=at["seed"], level=at["level"])
+    return above(hits, float(null[used].mean()))
+
+
+def _why(verdict: Verdict, lift: float, n: int, needed: int | None, left_out: Mapping[str, int]) -> str:
+    told = [f"{count} {name}" for name, count in left_out.items() if count]
+    rest = f" {sum(left_out.values())} inputs are left out: {', '.join(told)}." if told else ""
+    points = f"{100 * lift:.0f} percentage points"
     if verdict == "supports":
-        return f"The highest places lie in the annotations {lift:.0%} more often than under the harder of two nulls."
+        return f"The highest places lie in the annotations more often than under the harder null, by {points}.{rest}"
     if verdict == "undermines":
-        return f"The map meets the annotations no better than chance or than a center prior (lift {lift:.0%})."
-    more = f"; about {max(needed, MINIMUM)} would be needed" if needed else ""
-    return f"With {units} annotated units the lift of {lift:.0%} lies on no side of the margin for certain{more}."
+        return f"The map meets the annotations no better than chance or than a center prior (lift: {points}).{rest}"
+    if n < FEWEST:
+        few = f"A verdict takes {FEWEST} or more annotated units; there are {n}"
+        return f"{few} (lift: {points}).{rest}" if n else f"{few}.{rest}"
+    more = f"; about {needed} would be needed" if needed else ""
+    return f"With {n} annotated units a lift of {points} lies on no side of the margin for certain{more}.{rest}"

@@ -18,6 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from heatproof.checks._levels import Gaps, Levels, across, constant, dead, gaps, judged, levels, pairs
+from heatproof.checks._rerun import input_tensor
 from heatproof.checks._reuse import Reuse, reusable
 from heatproof.checks._shown import controls, literature, random_logit
 from heatproof.checks._stats import crossed_bootstrap
@@ -31,13 +32,13 @@ from heatproof.checks._twins import (
     seeds,
     twin_of,
 )
-from heatproof.checks._verdict import units
+from heatproof.checks._verdict import FEWEST, units
 from heatproof.errors import UsageError
 from heatproof.explain import Explainer
 from heatproof.explain.variants import IDENTITY, variants
 from heatproof.models import Model
 from heatproof.models.stages import CASCADES, Cut, Stage, stages, steps
-from heatproof.types import CheckResult, Interval
+from heatproof.types import CheckResult, Interval, Verdict
 
 NAME = "Sanity"
 ALIASES = ("mprt", "randomization", "model parameter randomization")
@@ -83,10 +84,12 @@ def check(
         smooth_noise: their noise, as a fraction of each input's range.
 
     Raises:
-        UsageError: a setting is out of range; the network takes several tensors, or cannot be copied.
+        UsageError: a setting is out of range, or the network cannot be copied.
+        InputError: the network takes several tensors.
         TargetError: the target is not the same under a randomized model.
     """
     unknown = [name for name in cascades if name not in CASCADES]
+    input_tensor(study)
     if unknown or draws < 2 or cascade_draws < 1 or jitter <= 0 or smooth < 0:
         raise UsageError(
             f"cascades {list(cascades)} (of {', '.join(CASCADES)}), draws {draws} (2 or more), cascade_draws "
@@ -203,8 +206,9 @@ class _Sanity:
         gap = self._gaps(found)
         verdict, why, needed = judged(found, gap, study.clusters, margin)
         if bool((dead(self.maps) | constant(self.maps)).all()):
-            verdict, needed = "undermines", None
-            why = "The explainer is input-insensitive: every map is constant, all zero or not finite."
+            verdict, why, needed = self._nothing()
+        elif missing := int((~(found.rand.nanmean(1) + found.null + found.ceil).isfinite()).sum()):
+            why += f" {missing} of {study.n} inputs are left out: their maps compare with nothing."
         of_head = levels(across(self.maps, head), between, ceiling, study.clusters)
         details: dict[str, Any] = {
             "S_rand - S_null": gap.rand_null,
@@ -245,6 +249,21 @@ class _Sanity:
                 **{f"S_rand, {name}": rho.abs().nanmean(1).tolist() for name, rho in shown.items()},
             },
         )  # fmt: skip
+
+    def _nothing(self) -> tuple[Verdict, str, int | None]:
+        """Return what is to be said where no map shows anything."""
+        if not bool(self.study.explanation.scores.isfinite().any()):
+            return (
+                "inconclusive",
+                "Every score is NaN or infinite, so that there is no map; mend the model first.",
+                None,
+            )
+        count = len(set(self.study.clusters))
+        if count < FEWEST:
+            why = f"Every map is constant, all zero or not finite; a verdict takes {FEWEST} or more, there are {count}."
+            return "inconclusive", why, FEWEST
+        why = "The explainer is input-insensitive: every map is constant, all zero or not finite."
+        return "undermines", why, None
 
     def _head(self, found: Levels, *, decided: bool) -> dict[str, Any]:
         """Return what holds for the last stage alone; its verdict stands behind the primary one, which gates it."""

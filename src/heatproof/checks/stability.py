@@ -19,7 +19,7 @@ from torch import Tensor
 from heatproof.checks._changes import recompressed, shifted, shifted_back
 from heatproof.checks._levels import pairs
 from heatproof.checks._rerun import input_tensor, with_inputs
-from heatproof.checks._stats import pair_values
+from heatproof.checks._stats import decide, n_needed, pair_values
 from heatproof.checks._study import Study
 from heatproof.checks._twins import jittered, layers_of, maps_for, masked, seeds
 from heatproof.checks._verdict import FEWEST, LEFT_OUT, judge, units
@@ -162,8 +162,15 @@ def _judged(
     verdict, needed = judge(effect, margin, n)
     told: dict[str, Any] = {name: f"{one.estimate:.2f}" for name, one in effects.items()}
     each = ", ".join(f"{name} {gap}" for name, gap in told.items())
-    lowest, highest = (end(one.estimate for one in effects.values()) for end in (min, max))
-    if (verdict == "supports" and lowest <= margin) or (verdict == "undermines" and highest > margin):
+    of_kinds = [decide(one, margin) for one in effects.values()]
+    if verdict == "supports" and not all(one.beyond for one in of_kinds):
+        why = f"Not every kind of change leaves maps alike for certain (rho above the null: {each}; margin {margin:g})."
+        return (
+            "inconclusive",
+            why + left_out,
+            max((k for one in effects.values() if (k := n_needed(one, margin, n))), default=None),
+        )
+    if verdict == "undermines" and any(one.estimate > margin for one in effects.values()):
         return "inconclusive", f"The kinds of change disagree (rho above the null: {each}).{left_out}", None
     says: dict[Verdict, str] = {
         "supports": "Maps of slightly changed inputs are far more alike than those of different inputs",

@@ -23,6 +23,9 @@ Score = Callable[[Float[Tensor, "m c *spatial"], Int[Tensor, " m"]], Float[Tenso
 BATCH = 64
 """Most inputs in one call of a score function, unless the caller says otherwise."""
 
+_CACHED = 8 * 3 * 224 * 224
+"""Most values of the inputs in one call on a CPU: larger batches leave its caches, and take twice as long per input."""
+
 
 def amounts(positions: int, steps: int) -> list[int]:
     """Return how many positions are gone after each of `steps` equal steps, from 0 to all, without repeats."""
@@ -45,7 +48,7 @@ def scored(
     """
     spatial = tuple(inputs.shape[2:])
     found: list[Tensor] = []
-    for chunk in chunks(len(rows), batch):
+    for chunk in chunks(len(rows), fitting(batch, inputs)):
         weights = to_input(weigh(chunk).to(inputs), spatial)
         found.append(called(score, imputer(inputs[rows[chunk]], weights), rows[chunk]).to(inputs.device))
     return torch.cat(found)
@@ -62,6 +65,13 @@ def chunks(count: int, batch: int) -> list[slice]:
     return [slice(begin, begin + batch) for begin in range(0, count, batch)]
 
 
+def fitting(batch: int, inputs: Float[Tensor, "n c *spatial"]) -> int:
+    """Return how many of these inputs to run at a time, at most `batch`: on a CPU, as many as its caches hold."""
+    if inputs.device.type != "cpu":
+        return batch
+    return min(batch, max(1, _CACHED // inputs[0].numel()))
+
+
 def called(score: Score, inputs: Float[Tensor, "m c *spatial"], rows: Int[Tensor, " m"]) -> Float[Tensor, "m t"]:
     """Return scores in float64, or refuse a score function that returned another shape."""
     values = score(inputs, rows)
@@ -73,7 +83,7 @@ def called(score: Score, inputs: Float[Tensor, "m c *spatial"], rows: Int[Tensor
 def plain(inputs: Float[Tensor, "n c *spatial"], score: Score, batch: int) -> Float[Tensor, "n t"]:
     """Return the scores of the inputs as they are."""
     rows = torch.arange(len(inputs), device=inputs.device)
-    found = [called(score, inputs[chunk], rows[chunk]) for chunk in chunks(len(inputs), batch)]
+    found = [called(score, inputs[chunk], rows[chunk]) for chunk in chunks(len(inputs), fitting(batch, inputs))]
     return torch.cat(found).to(inputs.device)
 
 

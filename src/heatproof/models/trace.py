@@ -1,5 +1,6 @@
 """One plain run of a network, written down: which module was called when, what came out, what it could see."""
 
+import re
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -198,6 +199,9 @@ def _passes_on(module: nn.Module, args: Any, kwargs: Any) -> bool:
     return result is not None and result.shape == source.shape and torch.equal(source, result)
 
 
+_ATTENTION = re.compile("attention|attn|mhsa")
+
+
 class _Reach:
     """Receptive fields, followed from module to module: how many input samples an output position can see.
 
@@ -228,11 +232,12 @@ class _Reach:
         given = [t for _, t in tensors((args, kwargs))]
         if not outputs:
             return None
+        if _ATTENTION.search(type(module).__name__.lower()):  # whatever its code, it lets places see each other
+            self._widest = tuple(float(s) for s in self._input)
+            self._known |= {number(output): self._widest for output in outputs}
         already = self._known.get(number(outputs[0]))
         if already is not None:
             return already
-        if "attention" in type(module).__name__.lower():  # whatever its code, it lets places see each other
-            self._widest = tuple(float(s) for s in self._input)
         base = self._widest
         if given and (known := self._known.get(number(given[0]))) is not None:
             base = known

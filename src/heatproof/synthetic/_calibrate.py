@@ -70,7 +70,9 @@ def problems(
 ) -> Iterator[tuple[str, Instance]]:
     """Return (family, problem), at least `per_check` for every check that the families have problems for.
 
-    The families are drawn from in turn, with seeds that count up from `seed`, until each check has enough.
+    The families are drawn from in turn, with seeds that count up from `seed`, until each check has enough. What a
+    family makes of one seed shares a network and inputs; so that problems of one known answer are independent of each
+    other, only one of them is taken from each family and seed, of every kind in turn.
 
     Raises:
         UsageError: no family has problems for one of the checks, or there are no families.
@@ -78,7 +80,7 @@ def problems(
     wanted = dict.fromkeys(checks, 0)
     for step in range(per_check):
         for family in families:
-            for one in family.function(seed + step):
+            for one in _in_turn(family.function(seed + step), step):
                 if wanted.get(one.check, per_check) < per_check:
                     wanted[one.check] += 1
                     yield family.name, one
@@ -86,6 +88,13 @@ def problems(
             raise UsageError(f"No family of planted problems is for {', '.join(missing)}; leave it out.")
         if min(wanted.values(), default=per_check) >= per_check:
             return
+
+
+def _in_turn(made: Sequence[Instance], step: int) -> list[Instance]:
+    kinds: dict[tuple[str, Answer], list[Instance]] = {}
+    for one in made:
+        kinds.setdefault((one.check, one.answer), []).append(one)
+    return [each[step % len(each)] for each in kinds.values()]
 
 
 def calibrate(

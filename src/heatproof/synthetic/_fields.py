@@ -8,6 +8,8 @@ from torch import Tensor
 
 from heatproof.types import Capture
 
+_APART = 2**31 + 1
+"""Between the seeds of what knows nothing of the network and those of the network's own weights."""
 Method = Callable[[Capture], Tensor]
 
 
@@ -45,6 +47,6 @@ def unrelated(seed: int) -> Method:
 
     def method(capture: Capture) -> Tensor:
         shape = tuple(exact(capture).shape)
-        return smooth(shape, len(shape) - 2, seed)
+        return smooth(shape, len(shape) - 2, seed + _APART)
 
     return method

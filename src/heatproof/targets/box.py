@@ -43,7 +43,10 @@ class Box(Kind):
     activation: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        corners = tuple(float(v) for v in self.box)
+        try:
+            corners = tuple(float(v) for v in self.box)
+        except (TypeError, ValueError) as error:
+            raise TargetError(f"The box is {self.box!r}; give four numbers: x0, y0, x1, y1.") from error
         if len(corners) != 4 or not (corners[0] < corners[2] and corners[1] < corners[3]):
             raise TargetError(f"The box {corners} has no extent; give x0, y0, x1, y1 with x0 < x1 and y0 < y1.")
         if not 0 < self.min_iou <= 1:
