@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from heatproof.explain import Explainer, explain
     from heatproof.inputs import read
     from heatproof.models import Model, load
+    from heatproof.shortcuts.find import find_shortcuts
     from heatproof.types import Axis, CheckResult, Explanation, Input
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ _HOME = {
     "Model": "heatproof.models",
     "check": "heatproof.checks._run",
     "explain": "heatproof.explain",
+    "find_shortcuts": "heatproof.shortcuts.find",
     "load": "heatproof.models",
     "quick_checks": "heatproof.checks._quick",
     "read": "heatproof.inputs",
@@ -46,6 +48,7 @@ __all__ = [
     "Model",
     "check",
     "explain",
+    "find_shortcuts",
     "load",
     "quick_checks",
     "read",

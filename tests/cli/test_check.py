@@ -342,4 +342,4 @@ def test_the_bar_goes_away_when_a_check_fails(monkeypatch):
 
     with pytest.raises(ValueError, match="oh"):
         fail()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # threads of earlier tests may have ended

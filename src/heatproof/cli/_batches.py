@@ -1,17 +1,19 @@
 """Many inputs, a batch at a time: one that cannot be used is set aside with its reason, and the rest are done."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from heatproof.cli import DONE, SOME_SKIPPED, UNUSABLE
+from heatproof.cli._output import progress
 from heatproof.errors import ExplainError, HeatproofError, InputError
 
 if TYPE_CHECKING:
-    from heatproof.types import Input
+    from heatproof.explain import Explainer
+    from heatproof.types import Explanation, Input
 
 CHUNK = 32
 """Inputs held in memory at once where the user does not say."""
@@ -96,6 +98,33 @@ def each_or_alone(
     for path, one in zip(paths, inputs, strict=True):
         results += each_or_alone(run, [path], [one], skipped, first=first and not results)
     return results
+
+
+def usable(
+    explainer: "Explainer", files: Sequence[Path], target: Any, size: int, skipped: Skipped
+) -> tuple[list[int], list["Input"], str]:
+    """Return the places and contents of the files that can be explained, and the layer; the others are skipped.
+
+    One that fails within a check would end all checks.
+    """
+
+    def run(batch: list["Input"]) -> "Explanation":
+        return explainer(batch, target)
+
+    place = {file: i for i, file in enumerate(files)}
+    twice = len({file.name for file in files}) < len(files)
+    places: list[int] = []
+    inputs: list[Input] = []
+    layer = ""
+    with progress(len(files), "explaining") as bar:
+        for paths, batch in in_batches(files, size, skipped):
+            read = dict(zip(paths, batch, strict=True))
+            for done, explanation in each_or_alone(run, paths, batch, skipped, first=not inputs):
+                layer = explanation.layer
+                places += [place[path] for path in done]
+                inputs += [replace(read[path], name=path.as_posix()) if twice else read[path] for path in done]
+            bar.advance(len(batch))
+    return places, inputs, layer
 
 
 def _raise_if_the_call_is_wrong(error: Exception, first: bool) -> None:

@@ -16,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from heatproof.plugins import Plugin
+    from heatproof.shortcuts import Finding
     from heatproof.types import CheckResult
 
 _PATIENCE = 2.0  # seconds of silence before a progress bar is worth its room
@@ -68,6 +69,19 @@ def print_answers(results: Sequence["CheckResult"]) -> None:
         before, verdict, after = _line(row[:4], widths[:4], strip=False), row[4], _line(row[4:], widths[4:])
         typer.echo(f"{before}  {typer.style(verdict, fg=_MOOD.get(verdict))}{after.removeprefix(verdict)}")
         typer.echo(_wrapped(result.why))
+
+
+_ALARM = {"confirmed": typer.colors.RED, "not reliant": typer.colors.GREEN}
+
+
+def print_findings(findings: Sequence["Finding"]) -> None:
+    """Print each candidate's verdict, and under it why."""
+    if not findings:
+        typer.echo("No candidate was found, which is no proof that there is none.")
+    for one in findings:
+        word = typer.style(one.verdict, fg=_ALARM.get(one.verdict, typer.colors.YELLOW))
+        typer.echo(f"{typer.style(one.candidate.name, bold=True)} ({one.candidate.origin}): {word}")
+        typer.echo(_wrapped(one.result.why))
 
 
 def _line(cells: Iterable[str], widths: Iterable[int], *, strip: bool = True) -> str:

@@ -1,6 +1,5 @@
 """Test whether a model's maps can be trusted: sanity, faithfulness, plausibility, with verdicts."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,13 +8,12 @@ import typer
 from heatproof.checks import checks
 from heatproof.cli import GATE_FAILED, _options
 from heatproof.cli._annotations import read_annotations, read_clusters
-from heatproof.cli._batches import CHUNK, Skipped, each_or_alone, find_files, in_batches
-from heatproof.cli._output import print_answers, print_json, progress, steps
+from heatproof.cli._batches import CHUNK, Skipped, find_files, usable
+from heatproof.cli._output import print_answers, print_json, steps
 from heatproof.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from heatproof.explain import Explainer
-    from heatproof.types import CheckResult, Explanation, Input
+    from heatproof.types import CheckResult
 
 _VERDICTS = ("supports", "undermines", "inconclusive", "not applicable")
 _OPTIONS = ("layer", "method", "target", "seed", "alpha", "batch_size", "annotations", "cluster_by")
@@ -103,7 +101,7 @@ def command(
     loaded = _options.load_model(model, arch, labels, preprocess, in_chans, device)
     given: dict[str, Any] = {"layer": layer or None, "method": method, "batch_size": limit, **of_method}
     wanted = int(target) if target and target.lstrip("-").isdecimal() else target
-    usable, inputs, at = _usable(heatproof.Explainer(loaded, **given), files, wanted, limit or CHUNK, skipped)
+    places, inputs, at = usable(heatproof.Explainer(loaded, **given), files, wanted, limit or CHUNK, skipped)
     results: list[CheckResult] = []
     if inputs:
         with steps(len(names)) as begin:
@@ -112,8 +110,8 @@ def command(
                 inputs,
                 names,
                 target=wanted,
-                annotations=marks and [marks[i] for i in usable],
-                cluster_by=clusters and [clusters[i] for i in usable],
+                annotations=marks and [marks[i] for i in places],
+                cluster_by=clusters and [clusters[i] for i in places],
                 cluster_name=(cluster_by if table else "folder") or "cluster",
                 seed=seed,
                 alpha=alpha,
@@ -135,34 +133,6 @@ def command(
     for result in failed:
         typer.secho(f"failed: {result.check} is {result.verdict}", fg=typer.colors.RED, err=True)
     raise typer.Exit(GATE_FAILED if failed else skipped.exit_code(len(results)))
-
-
-def _usable(
-    explainer: "Explainer", files: Sequence[Path], target: Any, size: int, skipped: Skipped
-) -> tuple[list[int], list["Input"], str]:
-    """Return the places and contents of the files that can be explained, and the layer; the others are skipped.
-
-    One that fails within a check would end all checks.
-    """
-    from dataclasses import replace
-
-    def run(batch: list["Input"]) -> "Explanation":
-        return explainer(batch, target)
-
-    place = {file: i for i, file in enumerate(files)}
-    twice = len({file.name for file in files}) < len(files)
-    places: list[int] = []
-    inputs: list[Input] = []
-    layer = ""
-    with progress(len(files), "explaining") as bar:
-        for paths, batch in in_batches(files, size, skipped):
-            read = dict(zip(paths, batch, strict=True))
-            for done, explanation in each_or_alone(run, paths, batch, skipped, first=not inputs):
-                layer = explanation.layer
-                places += [place[path] for path in done]
-                inputs += [replace(read[path], name=path.as_posix()) if twice else read[path] for path in done]
-            bar.advance(len(batch))
-    return places, inputs, layer
 
 
 def _settings(given: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:

@@ -2,18 +2,14 @@
 
 import csv
 import io
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 import heatproof
 from heatproof.errors import InputError
+from heatproof.report._files import plain, write_folder
 from heatproof.report.check import interval_text
 from heatproof.types import CheckResult
 
@@ -29,7 +25,7 @@ def checks_document(results: Sequence[CheckResult], **about: Any) -> dict[str, A
         **about: the model, method, layer and whatever else there is to say.
     """
     told = {"format": _FORMAT, "heatproof": heatproof.__version__, **about, "results": list(results)}
-    return _plain(told)
+    return plain(told)
 
 
 def save_checks(results: Sequence[CheckResult], folder: str | Path, **about: Any) -> Path:
@@ -51,22 +47,14 @@ def save_checks(results: Sequence[CheckResult], folder: str | Path, **about: Any
 
 
 def _save(results: Sequence[CheckResult], folder: Path, about: dict[str, Any]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
     names = _names(results)
     made = {f"{name}.png": _png(result) for name, result in zip(names, results, strict=True)}
     table = _table(names, results)
     if table:
         made["per_input.csv"] = table
     made["index.html"] = _page(names, results, about)
-    document = folder / DOCUMENT
-    earlier = _files_of(document)
-    document.unlink(missing_ok=True)  # from here on the folder is unfinished
-    for name, data in made.items():
-        _write(folder / name, data)
-    for name in earlier - made.keys():
-        (folder / name).unlink(missing_ok=True)
     told = checks_document(results, **about, files=sorted(made))
-    _write(document, json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+    write_folder(folder, made, DOCUMENT, _FORMAT, told)
     return folder
 
 
@@ -98,7 +86,7 @@ def _table(names: Sequence[str], results: Sequence[CheckResult]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(
-        [["" if one is None else one for one in _plain(row)] for row in zip(*columns.values(), strict=True)]
+        [["" if one is None else one for one in plain(row)] for row in zip(*columns.values(), strict=True)]
     )
     return text.getvalue().encode() if columns else b""
 
@@ -111,42 +99,4 @@ def _page(names: Sequence[str], results: Sequence[CheckResult], about: dict[str,
     environment.filters["interval"] = interval_text
     template = (files("heatproof.report") / "checks.html.jinja").read_text(encoding="utf-8")
     answers = list(zip(names, results, strict=True))
-    return environment.from_string(template).render(answers=answers, about=_plain(about)).encode()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file aside and move it into place, so that it is there as a whole or not at all."""
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_bytes(data)
-    aside.replace(path)
-
-
-def _files_of(document: Path) -> set[str]:
-    """Return the files of an earlier run; none if its document is not one of ours."""
-    try:
-        told: Any = json.loads(document.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return set()
-    listed = told.get("files", []) if isinstance(told, dict) and told.get("format") == _FORMAT else []
-    return {name for name in listed if isinstance(name, str) and Path(name).name == name}
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if value - value == 0 else None
-        case torch.Tensor():
-            return _plain(value.tolist())
-        case np.ndarray() | np.generic():
-            return _plain(value.tolist())
-        case Mapping():
-            return {str(key): _plain(one) for key, one in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_plain(one) for one in value]
-        case _ if is_dataclass(value):
-            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-        case _:
-            return str(value)
+    return environment.from_string(template).render(answers=answers, about=plain(about)).encode()

@@ -1,0 +1,114 @@
+"""Where most of the evidence lies: connected regions of the map, per input and class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.ndimage import generate_binary_structure, label
+from torch import Tensor
+
+from heatproof.metrics._fields import pooled, to_input
+from heatproof.shortcuts._fills import wider
+from heatproof.shortcuts._survey import Survey
+
+SHARE = 0.6
+"""Share of the evidence that an input's regions hold together."""
+LEAST = 0.15
+"""Share of an input's evidence below which a region is left out."""
+GROWN = 0.3
+"""Evidence at a neighboring position, as a share of the region's highest, up to which the region is grown."""
+FREE = 0.5
+"""Share of a grid position off the object from which on its evidence counts as lying off the object."""
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Connected grid positions with evidence for a class.
+
+    Attributes:
+        row: number of the input.
+        label: class that the evidence is for.
+        places: of the grid.
+        mass: sum of the evidence there, in the score's units.
+        share: of the input's evidence for the class.
+        off_object: share of its evidence off the object; NaN without annotation.
+    """
+
+    row: int
+    label: int
+    places: Bool[Tensor, "*grid"]
+    mass: float
+    share: float
+    off_object: float
+
+
+def regions(survey: Survey, rows: Sequence[int], label_of: int) -> list[Region]:
+    """Return the regions of some inputs that hold most of the evidence for a class.
+
+    Where the object is annotated, what lies on it and what lies off it are regions of their own, so that a strong
+    lesion does not hide a weaker ruler.
+    """
+    evidence = survey.class_evidence(label_of)
+    off = off_object(survey)
+    found: list[Region] = []
+    for row in rows:
+        field = evidence[row].clamp(min=0)
+        if not bool(field.isfinite().all()) or float(field.sum()) <= 0:
+            continue
+        parts = [field] if off is None else [field * (off[row] >= FREE), field * (off[row] < FREE)]
+        for part in parts:
+            found += _of_field(part, float(field.sum()), row, label_of, None if off is None else off[row])
+    return found
+
+
+def off_object(survey: Survey) -> Float[Tensor, "n *grid"] | None:
+    """Return, per grid position, the share that lies off the annotated object; None without annotations."""
+    if survey.annotations is None:
+        return None
+    free = (~survey.annotations).float().unsqueeze(1)
+    return pooled(free, tuple(survey.maps.shape[1:]))[:, 0]
+
+
+def to_mask(survey: Survey, chosen: Sequence[Region], row: int) -> Bool[Tensor, "*spatial"]:
+    """Return the samples of an input under some of its regions, half a grid step wider, off the annotated object."""
+    size = tuple(survey.pixels.shape[2:])
+    if not chosen:
+        return torch.zeros(size, dtype=torch.bool)
+    places = torch.stack([one.places for one in chosen]).any(0)
+    mask = to_input(places.float().unsqueeze(0), size)[:, 0] > 0.5
+    step = max(survey.explanation.resolution.spacing)
+    mask = wider(mask, max(1, int(step / 2)))[0]
+    if survey.annotations is not None and all(one.off_object >= FREE for one in chosen):
+        mask = mask & ~wider(survey.annotations[row].unsqueeze(0), 2)[0]
+    return mask
+
+
+def _of_field(
+    field: Float[Tensor, "*grid"], total: float, row: int, label_of: int, off: Float[Tensor, "*grid"] | None
+) -> list[Region]:
+    mass = float(field.sum())
+    if mass < LEAST * total:
+        return []
+    order = field.flatten().sort(descending=True).values
+    enough = int((order.cumsum(0) < SHARE * mass).sum())
+    cores = _components(field >= order[enough])
+    found: list[Region] = []
+    for core in cores:
+        grown = next(c for c in _components((field > GROWN * field[core].max()) | core) if bool((c & core).any()))
+        inside = float(field[grown].sum())
+        if inside < LEAST * total or any(bool((one.places & grown).any()) for one in found):
+            continue
+        share = float("nan") if off is None else float((field * off)[grown].sum()) / inside
+        found.append(Region(row, label_of, grown, inside, inside / total, share))
+    return found
+
+
+def _components(where: Bool[Tensor, "*grid"]) -> list[Bool[Tensor, "*grid"]]:
+    """Return connected positions, diagonal neighbors included, the largest set first."""
+    found: Any = label(where.numpy(), generate_binary_structure(where.ndim, where.ndim))
+    numbered, count = found
+    parts = [torch.from_numpy(np.asarray(numbered == i + 1)) for i in range(count)]
+    return sorted(parts, key=lambda one: -int(one.sum()))

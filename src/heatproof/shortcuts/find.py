@@ -1,0 +1,173 @@
+"""`hp.find_shortcuts`: discover what a model may lean on with one half of the data, prove it with the other."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from heatproof.capture.engine import LayerSpec
+from heatproof.errors import UsageError
+from heatproof.models import Model
+from heatproof.shortcuts._candidate import Candidate, Finding
+from heatproof.shortcuts._fills import Fill, fills
+from heatproof.shortcuts._survey import Survey, open_survey
+from heatproof.shortcuts.decide import decide_all
+from heatproof.shortcuts.discover import discover
+from heatproof.shortcuts.given import given
+from heatproof.shortcuts.intervene import intervene
+
+MARGIN = 0.25
+"""Smallest effect that matters, in standard deviations of the log odds over the data set."""
+IMPUTERS = ("donor", "harmonic")
+MOST = 5
+Imputers = Sequence[str | Fill] | Mapping[str, Fill]
+
+
+def find_shortcuts(
+    model: nn.Module | Model,
+    inputs: Any,
+    labels: Sequence[int | str],
+    *,
+    artifacts: Mapping[str, Any] | None = None,
+    annotations: Any = None,
+    cluster_by: Sequence[Hashable] | None = None,
+    cluster_name: str = "cluster",
+    columns: Mapping[str, Sequence[Any]] | None = None,
+    method: str = "gradcam",
+    layer: LayerSpec = None,
+    imputers: Imputers = IMPUTERS,
+    margin: float = MARGIN,
+    discover: bool = True,
+    most: int = MOST,
+    seed: int = 0,
+    alpha: float = 0.05,
+    batch_size: int = 64,
+    progress: Callable[[str], None] | None = None,
+) -> list[Finding]:
+    """Return what a classifier leans on and may not: one finding per candidate, with a verdict.
+
+    Args:
+        model: a classifier: a `Model` or any `torch.nn.Module` that takes one tensor; it is never changed.
+        inputs: as for `explain`.
+        labels: the true class of every input: index, or name where the model has labels.
+        artifacts: what a person suspects: a name -> masks, boxes, a color rule or a column; see `shortcuts.given`.
+        annotations: where the object lies, as for `check`. Without them nothing that was found can be called a
+            shortcut, since nobody said what the task licenses.
+        cluster_by: per input, what it belongs to (a patient); clusters are never split.
+        cluster_name: what reports call that.
+        columns: what else is known of each input: name -> one value per input.
+        method: makes the maps; it must be signed.
+        layer: as for `explain`.
+        imputers: "donor", "harmonic", "biharmonic", or functions; two that err in different ways.
+        margin: smallest effect that matters, in standard deviations of the class's log odds over the data set.
+        discover: look for candidates that nobody named.
+        most: candidates found that are put to the test.
+        seed: of everything drawn.
+        alpha: error rate that all candidates share.
+        batch_size: most inputs in one forward.
+        progress: called with what is about to be done.
+
+    Raises:
+        UsageError: lengths differ, there are too few inputs or one label only, or a setting is out of range.
+        InputError, TargetError, LayerError, MethodError, ExplainError: as for `explain`.
+    """
+    survey = open_survey(
+        model,
+        inputs,
+        labels,
+        method=method,
+        layer=layer,
+        annotations=annotations,
+        cluster_by=cluster_by,
+        cluster_name=cluster_name,
+        columns=columns,
+        seed=seed,
+        alpha=alpha,
+        batch_size=batch_size,
+    )
+    return investigate(
+        survey,
+        artifacts=artifacts,
+        imputers=imputers,
+        margin=margin,
+        look=discover,
+        most=most,
+        progress=progress,
+    )
+
+
+def investigate(
+    survey: Survey,
+    *,
+    artifacts: Mapping[str, Any] | None = None,
+    imputers: Imputers = IMPUTERS,
+    margin: float = MARGIN,
+    look: bool = True,
+    most: int = MOST,
+    halves: tuple[Sequence[int], Sequence[int]] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[Finding]:
+    """Return a finding per candidate of a survey, see `find_shortcuts`.
+
+    Args:
+        survey: of the model.
+        artifacts: what a person suspects.
+        imputers: what stands where a region was removed.
+        margin: smallest effect that matters.
+        look: for candidates that nobody named.
+        most: of these that are put to the test.
+        halves: numbers of the inputs to discover with, and to confirm with; None splits by cluster.
+        progress: called with what is about to be done.
+
+    Raises:
+        UsageError: a setting is out of range, nothing is to be done, or a cluster lies in both halves.
+    """
+    if margin <= 0 or most < 1:
+        raise UsageError(f"margin is {margin:g} (above 0) and most {most} (1 or more); one is out of range.")
+    if not look and not artifacts:
+        raise UsageError("There is nothing to test: name artifacts, or let candidates be discovered.")
+    chosen = fills(imputers, survey.seed)
+    first, second = split(survey) if halves is None else _disjoint(survey, *halves)
+    suspects: list[tuple[Candidate, Sequence[int]]] = []
+    for name, what in (artifacts or {}).items():
+        suspects.append((given(survey, name, what), range(survey.n)))
+    if look:
+        if progress:
+            progress("discovering")
+        suspects += [(one, second) for one in discover(survey, first)[:most]]
+    tried = []
+    for candidate, rows in suspects:
+        if progress:
+            progress(f"testing {candidate.name}")
+        tried.append((candidate, intervene(survey, candidate, rows, chosen), rows))
+    return decide_all(survey, tried, margin)
+
+
+def split(survey: Survey) -> tuple[list[int], list[int]]:
+    """Return two disjoint halves of the inputs: clusters stay whole, and classes are shared out evenly."""
+    generator = torch.Generator().manual_seed(survey.seed)
+    members: dict[Hashable, list[int]] = {}
+    for row, cluster in enumerate(survey.clusters):
+        members.setdefault(cluster, []).append(row)
+    kinds: dict[int, list[list[int]]] = {}
+    for rows in members.values():
+        labels = survey.labels[rows].tolist()
+        kinds.setdefault(max(set(labels), key=labels.count), []).append(rows)
+    halves: tuple[list[int], list[int]] = ([], [])
+    for kind in sorted(kinds):
+        for number in torch.randperm(len(kinds[kind]), generator=generator).tolist():
+            shorter = min(halves, key=lambda half: sum(int(survey.labels[r]) == kind for r in half))
+            shorter += kinds[kind][number]
+    return sorted(halves[0]), sorted(halves[1])
+
+
+def _disjoint(survey: Survey, first: Sequence[int], second: Sequence[int]) -> tuple[list[int], list[int]]:
+    shared = {survey.clusters[r] for r in first} & {survey.clusters[r] for r in second}
+    if shared:
+        some = ", ".join(sorted(map(str, shared))[:3])
+        raise UsageError(
+            f"{len(shared)} {survey.cluster_name}(s) lie in both halves ({some}), so that what was found in one of "
+            "their inputs would be confirmed with the next; split by cluster."
+        )
+    return list(first), list(second)
