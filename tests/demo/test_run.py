@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from heatproof.cli import main
+from heatproof.demo import lesions
 from heatproof.demo import run as module
 from heatproof.demo.evidence import Shares
 from heatproof.demo.run import STEPS, run, summarize
@@ -56,6 +57,33 @@ def test_taking_out_the_brown_ends_the_positive_calls(demo):
     assert no_brown["called_positive"] < 0.1 * as_is["called_positive"] <= 0.1 * no_blue["tiles"]
 
 
+def test_of_two_networks_that_are_right_alike_the_one_that_reads_the_ruler_is_unmasked(demo):
+    leans, clean = (demo.numbers["lesions"][name] for name in ("lesions_shortcut", "lesions_clean"))
+    assert leans["accuracy"]["ordinary"] == pytest.approx(clean["accuracy"]["ordinary"], abs=0.03)
+    assert leans["accuracy"]["ordinary"] > 0.95
+    assert "confirmed" in leans["verdicts"].values()
+    assert "confirmed" not in clean["verdicts"].values()
+    assert leans["accuracy"]["reversed"] < 0.35
+    assert clean["accuracy"]["reversed"] > 0.95
+    assert "network A leans on the ruler: experiments confirm it" in demo.sentence
+
+
+def test_the_confirmed_shortcut_lies_on_the_ruler():
+    seen, (leans, _) = lesions.ask(lambda: None)
+    regions = leans.confirmed[0].candidate.masks
+    has = seen.has["ruler"]
+    on = (regions & seen.masks["ruler"]).flatten(1).any(1)
+    assert float(on[has].float().mean()) > 0.5
+    assert not on[~has].any()
+
+
+def test_without_a_confirmed_shortcut_the_sentence_accuses_nobody():
+    clean = lesions.Unmasked("network B", None, {"ordinary": 0.97, "reversed": 0.97}, [])
+    assert lesions.summarize([clean]) == (
+        "On ordinary pictures both are right alike (network B 97%); no shortcut was confirmed in either."
+    )
+
+
 def test_sentence_holds_the_numbers_and_the_limits():
     shares = Shares(trained=0.701, low=0.5, chance=0.219, random=(0.1, float("nan"), 0.8), tiles=12, blank=0)
     sentence = summarize(shares)
@@ -74,6 +102,8 @@ def test_every_file_is_there_and_nothing_else(demo):
                 image.verify()
     with Image.open(demo.page.parent / "field-evidence.png") as evidence:
         assert evidence.size == (512, 512)
+    with Image.open(demo.page.parent / "lesion-1-lesions_shortcut.png") as lesion:
+        assert lesion.size == (192, 192)
 
 
 def test_drawn_evidence_differs_from_the_tile_only_where_there_is_evidence(demo):
@@ -103,7 +133,9 @@ def test_page_asks_nobody_for_anything(demo):
 
 def test_page_says_what_was_found_and_why_there_are_no_photographs(demo):
     text = " ".join(demo.page.read_text(encoding="utf-8").split())
-    assert demo.sentence in text.replace("&#39;", "'")
+    stain, ruler = demo.sentence.split("\n\n")
+    assert stain in text.replace("&#39;", "'")
+    assert ruler in text.replace("&#39;", "'")
     assert demo.numbers["no_photographs_because"]
     assert "None were explained" in text
     assert demo.numbers["weights_sha256"] in text
@@ -161,7 +193,7 @@ def test_command_prints_the_page_and_ends_with_the_sentence(ready, demo, capsys)
     said = capsys.readouterr().out.strip().splitlines()
     assert ready == {"out": Path("demo-out"), "offline": False}
     assert str(demo.page) in said[0]
-    assert said[-1] == demo.sentence
+    assert "\n".join(said[-3:]) == demo.sentence
     assert any(demo.numbers["no_photographs_because"] in line for line in said)
 
 

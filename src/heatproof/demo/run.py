@@ -13,7 +13,7 @@ import torch
 
 import heatproof
 from heatproof.cam import method
-from heatproof.demo import dab
+from heatproof.demo import dab, lesions
 from heatproof.demo.evidence import (
     POSITIVE_LABEL,
     Shares,
@@ -36,7 +36,7 @@ from heatproof.report.view import THRESHOLD
 from heatproof.types import Input
 
 SEEDS = 20
-STEPS = SEEDS + 6
+STEPS = SEEDS + 7 + lesions.STEPS
 """How often `advance` is called."""
 _MEASURED_STEP = 16  # pixels between the tiles that are counted: they overlap by two thirds
 _SHOWN_POSITIVE, _SHOWN_NEGATIVE = 6, 2
@@ -104,7 +104,10 @@ def _run(out: Path, offline: bool, advance: Advance, began: float) -> Demo:
     advance()
     photographs = _show_photographs(gallery, offline)
     advance()
-    sentence = summarize(shares)
+    seen, networks = lesions.ask(advance)
+    ruler = lesions.show(seen, networks, gallery)
+    advance()
+    sentence = f"{summarize(shares)}\n\n{lesions.summarize(networks)}"
     numbers: dict[str, Any] = {
         "sentence": sentence,
         "model": "bundled:dab",
@@ -112,6 +115,14 @@ def _run(out: Path, offline: bool, advance: Advance, began: float) -> Demo:
         "tiles": {**dataclasses.asdict(shares), "random_mean": shares.random_mean, "seeds": list(range(SEEDS))},
         "field": {"held_out_share": field["share"], "held_out_chance": field["chance"]},
         "stain_removal": [dataclasses.asdict(removal) for removal in removals],
+        "lesions": {
+            one.model.name: {
+                "accuracy": one.accuracy,
+                "verdicts": {finding.candidate.name: finding.verdict for finding in one.findings},
+                "weights_sha256": one.model.weights_sha256(),
+            }
+            for one in networks
+        },
         "photographs": [{key: p[key] for key in ("name", "label", "score")} for p in photographs["shown"]],
         "no_photographs_because": photographs["missing"],
         "weights_sha256": model.weights_sha256(),
@@ -121,12 +132,14 @@ def _run(out: Path, offline: bool, advance: Advance, began: float) -> Demo:
     page = out / "index.html"
     page.write_text(
         render(
-            sentence=sentence,
+            sentence=summarize(shares),
+            unmasked=lesions.summarize(networks),
             shares=shares,
             removals=removals,
             tiles=tiles,
             field=field,
             photographs=photographs,
+            ruler=ruler,
             numbers=numbers,
         ),
         encoding="utf-8",
