@@ -9,6 +9,7 @@ network and batch, taken within a round and then the median over rounds.
 
 import argparse
 import inspect
+import json
 import platform
 import re
 import time
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from bench.contenders import FORWARD, forward
@@ -40,6 +42,8 @@ UNITS = {
 SHORTENED = {"rise": ("masks", 200), "is_cam": ("steps", 1), "ss_cam": ("copies", 4)}
 LONG = 100  # forwards; what costs more is timed once, between forwards: the clock's noise is small against it
 UNKNOWN = "—"
+_RECORDED = Path(__file__).parent / "results" / "methods_verdicts.json"
+VERDICTS: Mapping[str, dict[str, Any]] = json.loads(_RECORDED.read_text(encoding="utf-8")) if _RECORDED.exists() else {}
 
 Costs = dict[str, float]
 
@@ -49,13 +53,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench.methods_page", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--only", choices=["table", "gallery"], help="leave the other part as it is")
+    parser.add_argument("--only", choices=["table", "gallery", "verdicts"], help="leave all else as it is")
     parser.add_argument("--rounds", type=int, default=7, help="at least 7 for numbers to report")
     args = parser.parse_args()
     page = PAGE.read_text(encoding="utf-8")
-    if args.only != "gallery":
+    if args.only == "verdicts":
+        page = with_verdicts(page)
+    if args.only in (None, "table"):
         page = between(page, "table", table(args.rounds))
-    if args.only != "table":
+    if args.only in (None, "gallery"):
         from bench.methods_gallery import gallery
 
         page = between(page, "gallery", gallery(PAGE.parent / "images", list(plugins(needs=None).values())))
@@ -180,10 +186,38 @@ def row(plugin: Plugin, needs: str | None, matters: bool, cost: float) -> str:
         UNITS[constant(plugin, "UNITS", "score") or "none"],
         "yes" if matters else "**no**",
         f"{cost:.0f}" if cost >= LONG else f"{cost:.1f}" if cost >= 10 else f"{cost:.2f}",
-        UNKNOWN,
-        UNKNOWN,
+        *(verdict(plugin.name, check) for check in ("sanity", "faithfulness")),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def with_verdicts(page: str) -> str:
+    """Return the page with the last two columns of its table, and the note, written anew; costs stay."""
+    lines = page.splitlines()
+    for i, line in enumerate(lines):
+        cells = line.strip("| ").split(" | ")
+        if len(cells) == 9 and cells[1].startswith("`"):
+            name = cells[1].strip("`")
+            lines[i] = f"| {' | '.join([*cells[:7], *(verdict(name, each) for each in ('sanity', 'faithfulness'))])} |"
+    page = "\n".join(lines) + "\n"
+    begin = page.index("**Cost in forwards**")
+    return page[:begin] + note() + "\n" + page[page.index("<!-- table: end -->") :]
+
+
+def verdict(name: str, check: str) -> str:
+    """Return what `make methods-verdicts` found of one method; a verdict from fewer inputs is marked."""
+    found = VERDICTS.get(name)
+    if found is None:
+        return UNKNOWN
+    estimate, head = found[check]["value"], found[check]["head alone"]
+    cell = found[check]["verdict"] + (f" ({estimate[0]:.2f})" if estimate else "")
+    cell += f"; head alone {head}" if head and head != found[check]["verdict"] else ""
+    return cell + (" \\*" if found["inputs"] < most_inputs() else "")
+
+
+def most_inputs() -> int:
+    """Return how many inputs the methods were checked on that were not cut short."""
+    return max((found["inputs"] for found in VERDICTS.values()), default=0)
 
 
 def stated(rounds: int) -> str:
@@ -205,10 +239,32 @@ def note() -> str:
         "**Cost in forwards** is the time of the method at its default settings, capture included, over that of a "
         "plain forward. It depends on the network: methods that run once per channel cost by the target layer's "
         "channels (512 in resnet18), less than one forward each, since they run in batches. "
-        f"Costs above {LONG} were timed once, {fewer}, and scaled up. **Target matters** was measured: whether the "
-        "maps of two classes differ. **Sanity** (does the map depend on what the network learned?) and "
-        f"**faithfulness** (does the network depend on what the map shows?): {UNKNOWN} means not yet measured."
+        f"Costs above {LONG} were timed once, {fewer}, and scaled up. [Bench](bench.md) has the core methods on a "
+        "quiet machine, where they cost a little less. **Target matters** was measured: whether the "
+        "maps of two classes differ.\n\n"
+        "**Sanity** (does the map depend on what the network learned? |rho| with random weights; a low number alone "
+        "is no pass, see [checks](checks.md)) and **faithfulness** (does the network depend on what the map shows? "
+        "share of maps as smooth that it beats; 0.50 is chance) are verdicts of `make methods-verdicts`, "
+        f"{checked()}. They hold for this network and these pictures: another network may turn them around, so run "
+        f"`heatproof check` on yours. {UNKNOWN}: not measured, since no trained network with attention comes with "
+        "the package."
     )
+
+
+def checked() -> str:
+    """Return on what the verdicts rest."""
+    if not VERDICTS:
+        return "not yet made"
+    full = [found for found in VERDICTS.values() if found["inputs"] == most_inputs()]
+    cut = [found for found in VERDICTS.values() if found["inputs"] < most_inputs()]
+    text = (
+        f"{max(found['date'] for found in VERDICTS.values())}: `bundled:cells`, {most_inputs()} held-out blood cells, "
+    )
+    text += f"{full[0]['draws']} random networks"
+    if cut:
+        text += f"; \\* {cut[0]['inputs']} cells and {cut[0]['draws']} random networks, since these methods cost much"
+    fewer = [f"`{name}` with {k}={v}" for name, found in VERDICTS.items() for k, v in found["settings"].items()]
+    return text + (f" ({', '.join(fewer)})" if fewer else "")
 
 
 if __name__ == "__main__":

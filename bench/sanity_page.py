@@ -75,7 +75,7 @@ def photographs(data: Path, count: int) -> list[Path]:
         return evenly([data / "photos" / row["file"] for row in csv.DictReader(file)], count)
 
 
-def cells(_data: Path, count: int) -> list[Path]:
+def cells(count: int) -> list[Path]:
     """Return held-out cells, evenly through the classes."""
     return evenly([path for path, _ in pbc_cells.files("test")], count)
 
@@ -87,7 +87,9 @@ def evenly(files: list[Path], count: int) -> list[Path]:
 
 SUBJECTS = (
     Subject("MobileNetV2 (ImageNet), photographs", mobilenet, photographs),
-    Subject("the bundled cell network, held-out blood cells", lambda _: hp.load("bundled:cells"), cells),
+    Subject(
+        "the bundled cell network, held-out blood cells", lambda _: hp.load("bundled:cells"), lambda _, n: cells(n)
+    ),
 )
 
 

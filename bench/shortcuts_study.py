@@ -1,0 +1,163 @@
+"""`make shortcuts-study`: how often are planted shortcuts found and confirmed, and how often is there a false alarm?
+
+    python -m bench.shortcuts_study                                     twenty minutes on one core
+    python -m bench.shortcuts_study --look smooth --seeds 1             the look that thresholds were set on, quickly
+
+Networks of three architectures are trained on dermoscopy-like pictures in which an artifact goes with the label 95 to
+5 (planted), or lies on half of both (null), or goes with it but was taken out before training (association without
+use). Nothing is named: `find_shortcuts` looks for itself, on pictures of a generator that no threshold was set on.
+"""
+
+import argparse
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from scipy.stats import beta
+
+from heatproof.inputs.prepare import Preprocess
+from heatproof.models import Model
+from heatproof.shortcuts import Candidate, Finding, open_survey
+from heatproof.shortcuts.find import investigate
+from heatproof.synthetic._dermoscopy import LABELS, Lesions, draw
+from heatproof.synthetic._fit import ARCHITECTURES, fit
+
+RESULTS = Path(__file__).parent / "results" / "shortcuts_study.json"
+KINDS = ("ruler", "sticker", "ink", "tint", "blur")
+GLOBAL = {"tint": {"color cast", "brightness"}, "blur": {"sharpness", "contrast", "compression"}}
+"""Cues that a global artifact changes."""
+CUE = {"smooth": 0.35, "grainy": 0.055}
+"""Strength of the true cue, weak: a network without a shortcut names seven to eight pictures of ten rightly."""
+LEARNED, SEEN = 600, 300
+NEVER = (0.5, 0.5)
+HAIRS = {"hairs": NEVER}
+OFTEN = (0.05, 0.95)
+
+
+def main() -> None:
+    """Run every problem, count, and write the counts down."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.shortcuts_study", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--look", choices=["smooth", "grainy"], default="grainy")
+    parser.add_argument("--seeds", type=int, default=4, help="for each architecture and artifact")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    jobs = [(s, a, k) for s in range(args.seeds) for a in ARCHITECTURES for k in (*KINDS, "null", "inpainted", "two")]
+    rows: list[dict[str, Any]] = []
+    for seed, architecture, kind in track(jobs, description="problems"):
+        rows.append(problem(kind, architecture, seed, args.look))
+        print(json.dumps(rows[-1]), flush=True)
+    told = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": f"python -m bench.shortcuts_study --look {args.look} --seeds {args.seeds}",
+        "versions": {name: version(name) for name in ("heatproof", "torch")},
+        "summary": summary(rows),
+        "problems": rows,
+    }
+    args.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(told["summary"], indent=1))
+
+
+def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any]:
+    """Return what becomes of one problem.
+
+    Hairs lie on half of all pictures, so that thin dark lines as such mean nothing to any network.
+    """
+    planted = {"null": ("ruler", "sticker"), "inpainted": ("ruler",), "two": ("sticker", "ink")}.get(kind, (kind,))
+    odds = NEVER if kind == "null" else (0.2, 0.8) if kind == "two" else OFTEN
+    seen = draw(SEEN, 20_000 + seed, dict.fromkeys(planted, odds) | HAIRS, cue=CUE[look], look=look)
+    there = HAIRS if kind == "inpainted" else dict.fromkeys(planted, odds) | HAIRS
+    learned = draw(LEARNED, 10_000 + seed, there, cue=CUE[look], look=look)
+    net = fit(learned.pictures, learned.labels, seed=seed, architecture=architecture)
+    model = Model(net, preprocess=Preprocess(mean=(0.5,) * 3, std=(1.0,) * 3), labels=LABELS)
+    survey = open_survey(
+        model, list(seen.pictures), seen.labels.tolist(), annotations=list(seen.lesion.numpy()), seed=seed
+    )
+    findings = investigate(survey)
+    used = [] if kind in ("null", "inpainted") else list(planted)
+    matched = {name: [one for one in findings if matches(one.candidate, name, seen)] for name in used}
+    confirmed = [one for one in findings if one.verdict == "confirmed"]
+    mine = [one for name in planted for one in findings if matches(one.candidate, name, seen)]
+    return {
+        "kind": kind,
+        "architecture": architecture,
+        "seed": seed,
+        "accuracy": round(float((survey.decided == survey.labels).float().mean()), 3),
+        "planted": len(used),
+        "found": sum(bool(one) for one in matched.values()),
+        "confirmed": sum(any(f.verdict == "confirmed" for f in one) for one in matched.values()),
+        "false alarms": [f.candidate.name for f in confirmed if f not in mine or not used],
+        "candidates": [told(one) for one in findings],
+        "forwards per input": round(sum(one.result.forwards for one in findings), 1),
+    }
+
+
+def matches(candidate: Candidate, name: str, seen: Lesions) -> bool:
+    """Say whether a candidate is this artifact: the cue that it changes, or regions that lie on it where it is."""
+    if candidate.kind == "global":
+        return candidate.name in GLOBAL.get(name, set())
+    if candidate.masks is None or name in GLOBAL:
+        return False
+    truth, has = seen.masks[name], seen.has[name]
+    touched = (candidate.masks & truth).flatten(1).any(1)
+    hit = float((touched & has).sum()) / max(1, int(has.sum()))
+    right = float((touched & has).sum()) / max(1, int(candidate.present.sum()))
+    return hit >= 0.2 and right >= 0.7  # the two colors of stickers may be two candidates
+
+
+def told(finding: Finding) -> dict[str, Any]:
+    """Return a finding in short."""
+    value = finding.result.value
+    return {
+        "name": finding.candidate.name,
+        "verdict": finding.verdict,
+        "effect": None if value is None else [round(value.estimate, 2), round(value.low, 2), round(value.high, 2)],
+        "why": finding.result.why,
+    }
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the counts, with one-sided 95 % bounds (Clopper and Pearson 1934)."""
+    planted = sum(row["planted"] for row in rows)
+    found, confirmed = (sum(row[name] for row in rows) for name in ("found", "confirmed"))
+    alarms = sum(bool(row["false alarms"]) for row in rows)
+    return {
+        "by kind": {
+            kind: {
+                name: sum(
+                    len(row[name]) if isinstance(row[name], list) else row[name] for row in rows if row["kind"] == kind
+                )
+                for name in ("planted", "found", "confirmed", "false alarms")
+            }
+            for kind in dict.fromkeys(row["kind"] for row in rows)
+        },
+        "problems": len(rows),
+        "planted": planted,
+        "found": found,
+        "found, at least": round(lower(found, planted), 3),
+        "confirmed": confirmed,
+        "confirmed, at least": round(lower(confirmed, planted), 3),
+        "problems with a false alarm": alarms,
+        "false alarms, at most": round(upper(alarms, len(rows)), 3),
+        "most forwards per input": max(row["forwards per input"] for row in rows),
+    }
+
+
+def upper(count: int, n: int) -> float:
+    """Return the one-sided upper 95 % bound of a rate."""
+    return 1.0 if count == n else float(beta.ppf(0.95, count + 1, n - count))
+
+
+def lower(count: int, n: int) -> float:
+    """Return the one-sided lower 95 % bound of a rate."""
+    return 0.0 if count == 0 else float(beta.ppf(0.05, count, n - count + 1))
+
+
+if __name__ == "__main__":
+    main()
