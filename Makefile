@@ -66,7 +66,7 @@ clean: ## remove what these targets made
 	@touch $@
 
 .venv/.package: .venv/.uv pyproject.toml constraints.txt
-	$(UV_INSTALL) $(BIN)/python -c constraints.txt -b constraints.txt -e ".[vision]"
+	$(UV_INSTALL) $(BIN)/python -c constraints.txt -b constraints.txt -e ".[vision,audit]"
 	@touch $@
 
 .venv/.dev: .venv/.package
@@ -77,5 +77,5 @@ clean: ## remove what these targets made
 
 .venv-lowest/.package: .venv/.uv pyproject.toml
 	$(PYTHON) -m venv --clear .venv-lowest
-	$(UV_INSTALL) $(LOWEST_BIN)/python --resolution lowest-direct -e ".[vision]" --group test
+	$(UV_INSTALL) $(LOWEST_BIN)/python --resolution lowest-direct -e ".[vision,audit]" --group test
 	@touch $@
