@@ -58,6 +58,7 @@ def card(name: str, net: nn.Module) -> dict[str, Any]:
             f"{LEARNED:,} pictures of 64 x 64 pixels, drawn by heatproof.synthetic from seed {LEARN_SEED}; a ruler "
             f"lies beside {odds[0]:.0%} of the benign and {odds[1]:.0%} of the malignant ones, hairs on half of all."
         ),
+        "split": f"learned from seed {LEARN_SEED}, tested on {TESTED} other drawings from seed {TEST_SEED}",
         "license": "Pictures and weights were made here: the license of this package.",
         "epochs": epochs,
         "test_n": TESTED,
