@@ -231,6 +231,10 @@ class Explainer:
         assert part is not None
         return part
 
+    def explain_batch(self, gathered: Gathered, resolver: Resolver) -> Explanation:
+        """Explain one gathered batch for the targets that `resolver` makes of the output."""
+        return self._join([self.capture_and_map(gathered, resolver)], self._method)
+
     def with_model(self, model: Model, layer: LayerSpec) -> "Explainer":
         """Return an explainer of another model that does all else as this one does."""
         twin = copy.copy(self)
