@@ -50,7 +50,7 @@ def _mask(entry: Any, original: Input) -> Bool[Tensor, "*size"]:
     if isinstance(entry, Mapping):
         return _drawn(entry, original)  # pyright: ignore[reportUnknownArgumentType]  whatever the user gives
     if isinstance(entry, str | Path):
-        return _from_file(Path(entry))
+        return read_mask(Path(entry))
     try:
         values = torch.as_tensor(entry.detach().cpu() if isinstance(entry, Tensor) else np.array(entry))
     except (TypeError, ValueError, RuntimeError) as error:
@@ -61,7 +61,13 @@ def _mask(entry: Any, original: Input) -> Bool[Tensor, "*size"]:
     return _marked(values, original.name)
 
 
-def _from_file(path: Path) -> Bool[Tensor, "*size"]:
+def read_mask(path: Path) -> Bool[Tensor, "*size"]:
+    """Return where a mask's file marks something: what is not zero, or what is opaque in a picture with transparency.
+
+    Raises:
+        InputError: the file cannot be read.
+        UsageError: its values do not say what is marked.
+    """
     found = read(path)
     if isinstance(found, list):
         raise InputError(f"{path} holds several pictures; give one mask per input.")

@@ -9,7 +9,6 @@ from typing import Any
 from heatproof.cli._named import Named
 from heatproof.errors import InputError, UsageError, nearest
 
-_AXES = "xyz"
 _FORM = (
     "a folder of masks named like the inputs, a .json {name: {'boxes': [...]}}, or a .csv with the columns "
     "file, x_min, y_min, x_max, y_max (or file, x, y; or file, mask)"
@@ -74,22 +73,20 @@ def _from_json(source: Path, named: Named) -> dict[int, Any]:
 
 def _entry(name: str, entry: Any, source: Path) -> Any:
     """Return what JSON says of one input, checked as far as that goes without the input."""
+    from heatproof.inputs.marks import is_shapes
+
     match entry:
         case None:
             return None
         case str():
             return source.parent / entry
-        case dict() if all(isinstance(shapes, list) and all(map(_is_numbers, shapes)) for shapes in entry.values()):
+        case dict() if is_shapes(entry):
             return entry
         case _:
             raise UsageError(
                 f"{source} says {json.dumps(entry)[:60]} of {name!r}; write {{'boxes': [[x_min, y_min, x_max, "
                 "y_max]]}, {'points': [[x, y]]}, a mask's path or null."
             )
-
-
-def _is_numbers(shape: Any) -> bool:
-    return isinstance(shape, list) and all(isinstance(v, int | float) for v in shape)
 
 
 def _from_table(source: Path, named: Named) -> dict[int, Any]:
@@ -118,16 +115,12 @@ def _from_table(source: Path, named: Named) -> dict[int, Any]:
 
 def _columns(columns: Sequence[str], source: Path) -> tuple[str, list[str]]:
     """Return what a table holds, by its columns, and these in order."""
-    if "mask" in columns:
-        return "mask", ["mask"]
-    for axes in (3, 2, 1):
-        corners = [f"{axis}_{end}" for end in ("min", "max") for axis in _AXES[:axes]]
-        if set(corners) <= set(columns):
-            return "boxes", corners
-    for axes in (3, 2, 1):
-        if set(_AXES[:axes]) <= set(columns):
-            return "points", list(_AXES[:axes])
-    raise UsageError(f"{source} has the columns {', '.join(columns)}; give {_FORM}.")
+    from heatproof.inputs.marks import marked_columns
+
+    found = marked_columns(columns)
+    if found is None:
+        raise UsageError(f"{source} has the columns {', '.join(columns)}; give {_FORM}.")
+    return found
 
 
 def _put(found: dict[int, Any], named: Named, name: str, entry: Any, source: Path) -> None:

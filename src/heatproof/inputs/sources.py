@@ -14,6 +14,7 @@ from torch import Tensor
 
 from heatproof.errors import InputError, nearest
 from heatproof.inputs.arrays import from_array, from_tensor
+from heatproof.inputs.contents import HEAD, suffix_of
 from heatproof.inputs.pictures import from_picture
 from heatproof.plugins import Plugin, discover
 from heatproof.types import Axis, Input
@@ -125,7 +126,7 @@ def _expand_one(path: Path) -> list[Path]:
         raise InputError(_missing(path))
     files: list[Path] = []
     for match in sorted(Path(one) for one in glob.glob(str(path), recursive=True)):  # noqa: PTH207  Path.glob takes no absolute patterns
-        files += _files_below(match) if match.is_dir() else [match] if _format(match) else []
+        files += _files_below(match) if match.is_dir() else [match] if format_of(match.name) else []
     if not files:
         raise InputError(f"The pattern {str(path)!r} matches no file that can be read; {_known_suffixes()}.")
     return files
@@ -135,7 +136,7 @@ def _files_below(folder: Path) -> list[Path]:
     def hidden(file: Path) -> bool:
         return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
-    return sorted(file for file in folder.rglob("*") if file.is_file() and _format(file) and not hidden(file))
+    return sorted(file for file in folder.rglob("*") if file.is_file() and format_of(file.name) and not hidden(file))
 
 
 def _read_one(source: Any, options: dict[str, Any], name: str | None) -> Input:
@@ -166,13 +167,15 @@ def _read_file(path: Path, options: dict[str, Any], name: str | None) -> Input:
             raise InputError(f"{path} is a folder; read the files in it with read(expand({str(path)!r})).")
         if not path.exists():
             raise InputError(_missing(path))
-        plugin = _format(path)
+        if not path.is_file():
+            raise InputError(f"{path} is no regular file (a pipe or device); give a file.")  # it might never end
+        with path.open("rb") as file:  # a decoder would call a file that may not be read a broken one
+            head = file.read(HEAD)
+        plugin = _format(path, head)
         if plugin is None:
             raise InputError(f"{path} has the suffix {path.suffix!r}, which is not known; {_known_suffixes()}.")
-        if path.stat().st_size == 0:
+        if not head:
             raise InputError(f"{path} is empty (0 bytes); get an intact copy.")
-        with path.open("rb"):  # a decoder would call a file that may not be read a broken one
-            pass
     except OSError as error:
         raise InputError(f"{path} cannot be opened ({error.strerror}); check its name and permissions.") from error
     _check_options(plugin.function, options, f"a {plugin.title} file")
@@ -205,9 +208,19 @@ def _formats() -> dict[str, Plugin]:
     return dict(sorted(suffixes.items(), key=lambda item: -len(item[0])))
 
 
-def _format(path: Path) -> Plugin | None:
-    name = path.name.lower()
+def format_of(name: str) -> Plugin | None:
+    """Return the format that a file has by its name's suffix; None where the suffix is not known."""
+    name = name.lower()
     return next((plugin for suffix, plugin in _formats().items() if name.endswith(suffix)), None)
+
+
+def _format(path: Path, head: bytes) -> Plugin | None:
+    """Return the format of a file, by its name unless its first bytes give that the lie."""
+    named, told = format_of(path.name), suffix_of(head)
+    # a whole slide begins as any TIFF does: only the plain formats are known so well that they can be contradicted
+    if told and (named is None or named.name in ("raster", "array", "table")):
+        return _formats().get(told)
+    return named
 
 
 def _known_suffixes() -> str:

@@ -7,6 +7,7 @@ that returns a `Source`, or None where the data is not of its kind.
 from functools import cache
 
 from heatproof.audit.entry import Roles, Source
+from heatproof.audit.sources._places import exists, is_pattern, is_url, missing
 from heatproof.errors import InputError
 from heatproof.plugins import Plugin, discover, resolve
 
@@ -31,6 +32,8 @@ def open_source(data: str, roles: Roles | None = None, kind: str | None = None) 
         UsageError: there is no such kind or column.
     """
     roles = roles or Roles()
+    if not is_url(data) and not is_pattern(data) and not exists(data):
+        raise InputError(missing(data))
     plugins = [resolve(kind, _discovered(), "source")] if kind else list(_discovered().values())
     for plugin in plugins:
         found: Source | None = plugin.function(data, roles)
