@@ -255,3 +255,9 @@ def test_nothing_there_and_nothing_in_it(tmp_path):
         open_source(str(tmp_path / "dta"))
     with pytest.raises(InputError, match="is no data set of a kind that is known"):
         open_source(str(tmp_path / "data"))
+
+
+def test_a_folder_called_images_is_no_class(tmp_path):
+    for name in ("cat/images/a.png", "images/b.png"):
+        put(tmp_path, name)
+    assert [entry.label for entry in open_source(str(tmp_path))] == ["cat", None]

@@ -289,3 +289,11 @@ def test_the_fingerprint_is_of_the_table(tmp_path):
     assert open_source(str(table)).fingerprint() == before
     put(tmp_path, "m.csv", b"file,label\na.png,0\n")
     assert open_source(str(table)).fingerprint() != before
+
+
+@pytest.mark.parametrize("place", ["", "images/", "../images/", "../"])
+def test_pictures_are_found_beside_the_table(tmp_path, place):
+    put(tmp_path / "set/tables", f"{place}b.png")
+    source = open_source(str(put(tmp_path, "set/tables/m.csv", b"file\na.png\nb.png\n")))
+    assert ids(source) == ["a.png", "b.png"]
+    assert source.read(by_id(source)["b.png"])[0].size == (6, 8)

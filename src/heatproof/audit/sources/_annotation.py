@@ -74,18 +74,29 @@ def read_annotation(text: str | None, name: str, label: Any, size: Callable[[], 
         raise InputError(f"The annotation of {name} cannot be read ({reason}); give {_FORM}.") from error
 
 
+def read_mask_bytes(data: bytes, name: str, like: str) -> Any:
+    """Return the mask that some bytes are.
+
+    Args:
+        data: the bytes of a file.
+        name: of the entry, for errors.
+        like: a name with the file's suffix, or its extension.
+
+    Raises:
+        InputError: it cannot be read, or its values do not say what is marked.
+    """
+    suffix = suffix_of(data[:HEAD]) or f".{like.partition('?')[0].rpartition('.')[2]}"
+    with tempfile.TemporaryDirectory(prefix="heatproof-") as folder:
+        path = Path(folder) / f"mask{suffix}"
+        path.write_bytes(data)
+        return _read_mask(path, name)
+
+
 def _mask(place: str, name: str) -> Any:
     with open_bytes(place, f"The annotation of {name}") as file:
-        if not is_url(place):
-            path = Path(place)
-        else:
-            data = file.read()
-            suffix = suffix_of(data[:HEAD]) or Path(place.partition("?")[0]).suffix
-            with tempfile.TemporaryDirectory(prefix="heatproof-") as folder:
-                path = Path(folder) / f"mask{suffix}"
-                path.write_bytes(data)
-                return _read_mask(path, name)
-    return _read_mask(path, name)
+        if is_url(place):
+            return read_mask_bytes(file.read(), name, place)
+    return _read_mask(Path(place), name)
 
 
 def _read_mask(path: Path, name: str) -> Any:

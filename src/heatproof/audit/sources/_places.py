@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -47,6 +48,22 @@ def folder_of(place: str) -> str:
     if is_url(place):
         return place.rpartition("/")[0]
     return str(Path(place).expanduser().absolute().parent)
+
+
+def folder_with(base: str, names: Sequence[str], more: Sequence[str] = ()) -> str:
+    """Return the folder that names in a file are relative to: the first in which one of them is found.
+
+    Looked at are the file's own folder, `images` and `more` there and one folder up, and that folder.
+
+    Args:
+        base: the file's folder.
+        names: some of the names; the base is returned where none is found.
+        more: further names of folders.
+    """
+    above = base.rpartition("/")[0] if is_url(base) else str(Path(base).parent)
+    inner = [join(one, name) for one in (base, above) for name in ("images", *more)]
+    relative = [name for name in names if not is_url(name) and not Path(name).is_absolute()]
+    return next((place for place in (base, *inner, above) for name in relative if exists(join(place, name))), base)
 
 
 def exists(place: str) -> bool:

@@ -29,6 +29,8 @@ BIBTEX = ""
 
 ANNOTATIONS = ("annotations", "masks")
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "dev", "holdout"})
+NO_CLASSES = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages"})
+"""Folders that say what is in them, not of which class; the class is the folder around them."""
 
 
 def open_source(data: str, roles: Roles) -> "FolderSource | None":
@@ -136,8 +138,8 @@ class FolderSource:
         )
 
     def _label(self, path: str) -> str | None:
-        folders = path.split("/")[1 if self.roles.split else 0 : -1]
-        return id_of(folders[-1]) if folders and self.roles.label == PARENT else None
+        folders = path.split("/")[1 if self.roles.split else 0 : -1] if self.roles.label == PARENT else []
+        return next((id_of(name) for name in reversed(folders) if name.lower() not in NO_CLASSES), None)
 
     def _annotation(self, path: str) -> str | None:
         if self._named:

@@ -1,8 +1,8 @@
 """Tables: a CSV, TSV, JSON lines, JSON or Parquet manifest with one row per input.
 
-Its columns are found by their names and can be told: the path or URL of each input (relative to the table), label,
-annotation (a mask's path, boxes, points, polygons), what it belongs to (patient_id), its split; all others are known to
-the audit as subgroups.
+Its columns are found by their names and can be told: the path or URL of each input (relative to the table, or to a
+folder `images` beside it), its label, annotation (a mask's path, boxes, points, polygons), what it belongs to
+(patient_id) and its split; all others are known to the audit as subgroups.
 """
 
 import json
@@ -15,7 +15,7 @@ from heatproof.audit.entry import Cell, Entry, Roles
 from heatproof.audit.sources._annotation import read_annotation, shapes_text
 from heatproof.audit.sources._fingerprint import fingerprint_of_file
 from heatproof.audit.sources._names import id_of
-from heatproof.audit.sources._places import folder_of, is_url, join, read_place
+from heatproof.audit.sources._places import folder_of, folder_with, is_url, join, read_place
 from heatproof.audit.sources._roles import IDS, PARENT, find_roles, marked_by
 from heatproof.audit.sources._rows import Row, Table, is_table, open_table
 from heatproof.audit.sources._unique import Unique
@@ -29,6 +29,8 @@ ALIASES = ("csv", "tsv", "manifest", "jsonl")
 TIER = "core"
 BIBTEX = ""
 
+_FIRST = 5
+"""Rows whose paths say which folder they are relative to."""
 _MANY = 100
 """Rows that are looked at for a column of paths whose name is not known."""
 
@@ -82,7 +84,8 @@ class TableSource:
         self._own = next((name for name in names if simplify(name) in IDS and name != roles.path), None)
         used = {roles.path, roles.label, roles.annotation, roles.cluster, self._own, *self._marked}
         self.columns = tuple(name for name in names if name not in used)
-        self._base = folder_of(self.data)
+        first = (_text(row[roles.path or ""]) for _, row in zip(range(_FIRST), self.table, strict=False))
+        self._base = folder_with(folder_of(self.data), [name for name in first if name])
         self._unique = Unique(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
