@@ -179,7 +179,8 @@ def ratio(x: Float[Tensor, "n e"], y: Float[Tensor, "n e"], study: Study) -> tup
 def _asked(simulate: Callable[[Tensor], Any], state: Tensor) -> tuple[float | None, str]:
     """Return the simulator's answer, or None and why there is none."""
     try:
-        answer = float(simulate(state.clone()))
+        said = simulate(state.clone())
+        answer = float(said.detach() if isinstance(said, Tensor) else said)
     except HeatproofError as error:
         return None, str(error)
     # the user's own code, on a state that nature may not know: whatever it raises is told
@@ -222,9 +223,11 @@ def _judged(
         return "inconclusive", f"With {n} {study.cluster_name}(s) nothing is decided ({told}).{left}"
     restless = needless.estimate == needless.estimate and needless.low > margin
     if value.estimate != value.estimate:
+        size = f"{needless.estimate:.2f} of the scores' spread"
         if restless:
-            size = f"{needless.estimate:.2f} of the scores' spread"
             return "undermines", f"No edit changes the true answer, but the model's changes by {size}.{left}"
+        if needless.high < margin:
+            return "supports", f"Not refuted: where the true answer stays, the model's stays (within {size}).{left}"
         return "inconclusive", f"No edit changes the true answer, so that there is nothing to follow.{left}"
     if value.low > 1 + margin or value.high < 1 - margin:
         return "undermines", f"The model's answer does not change as the true one does ({told}).{left}"

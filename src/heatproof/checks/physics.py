@@ -61,13 +61,13 @@ def check(
         field: a `heatproof.physics` field, or a function `input -> (*spatial)`.
         simulate: `data (c, *spatial) -> number`: the true answer for an input, in the units of the explained score.
         balance: a `heatproof.physics` balance.
-        edit: `(data (c, *spatial), mask (*spatial), dose) -> data`, how a region is changed; None moves its values toward
-            their mean there (dose 0.5 and 1) and away from it (-0.5).
+        edit: `(data (c, *spatial), mask (*spatial), dose) -> data`, how a region is changed; None moves its values
+            toward their mean there (dose 0.5 and 1) and away from it (-0.5).
         region: share of the grid that is changed, or counts as marked.
         surrogates: maps with random phases.
         draws: networks with random weights.
-        margin: rank correlation above both nulls up to which a map counts as no better; likewise, violation of the balance
-            relative to the sizes of its terms.
+        margin: rank correlation above both nulls up to which a map counts as no better; likewise, violation of the
+            balance relative to the sizes of its terms.
         slope_margin: how far the slope may lie from 1, and what changes without need from 0.
 
     Raises:

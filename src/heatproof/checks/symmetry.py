@@ -159,7 +159,7 @@ def _scores_of(n: int) -> Callable[[Any], Tensor]:
     return lambda output: class_scores(output, n)
 
 
-def _of(law: Law, y: Float[Tensor, " q"]) -> Float[Tensor, " q"]:
+def _of(law: Law, y: Float[Tensor, " q"]) -> Float[Tensor, " p"]:
     try:
         return law.act_target(y).double()
     except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:

@@ -6,6 +6,7 @@ derivatives in the units of the axes. A field of your own is any function `Input
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,10 +31,7 @@ class Known:
     of: Callable[[Input, Resolution], Float[Tensor, "*spatial"]]
 
 
-FieldSpec = Known | Callable[[Input], Tensor]
-
-
-def known(field: FieldSpec) -> Known:
+def known(field: Any) -> Known:
     """Return a field of the user's as `Known`.
 
     Raises:
@@ -95,10 +93,10 @@ def gradient(channel: str | int = 0) -> Known:
 
 
 def lines(
-    positions: Sequence[float] | Callable[[Input], Sequence[float]],
+    positions: Sequence[float | int] | Callable[[Input], Sequence[float | int]],
     *,
     unit: str,
-    tolerance: float,
+    tolerance: float | int,
     axis: str | int = -1,
 ) -> Known:
     """Return 1 within the tolerance of known positions (spectral lines, events), and 0 elsewhere.
@@ -159,4 +157,4 @@ def derivative(data: Float[Tensor, "*spatial"], input: Input, axis: int) -> Floa
     if input.axes[axis].periodic:
         step = float(np.diff(at).mean())
         return (data.roll(-1, axis) - data.roll(1, axis)) / (2 * step)
-    return torch.from_numpy(np.gradient(data.numpy(), at, axis=axis))
+    return torch.from_numpy(np.gradient(data.numpy(), at, axis=axis, edge_order=2 if side > 2 else 1))

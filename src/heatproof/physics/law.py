@@ -38,7 +38,7 @@ def negated(y: Tensor) -> Tensor:
     return -y
 
 
-def scaled(factor: float) -> Change:
+def scaled(factor: float | int) -> Change:
     """Return the change that multiplies the target.
 
     Raises:

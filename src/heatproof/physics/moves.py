@@ -25,7 +25,7 @@ _MODES = ("auto", "circular", "padded")
 
 
 def shift(
-    by: float | None = None,
+    by: float | int | None = None,
     axis: str | int = -1,
     *,
     mode: str = "auto",
@@ -181,7 +181,7 @@ def rotate(
     return _bound(f"rotate by {90 * turns}°", bind, target)
 
 
-def turn(degrees: float, *, vector: Vector | None = None, target: Change = same) -> Law:
+def turn(degrees: float | int, *, vector: Vector | None = None, target: Change = same) -> Law:
     """Return the law of rotation by any angle in the plane, with bilinear interpolation; corners are left out.
 
     The map is compared with what interpolation alone would leave of it (the floor).

@@ -24,7 +24,7 @@ def flip_sign(channels: Sequence[str | int] | None = None, *, target: Change = s
     return Law(_named("flip sign", channels), _unbound, target, bind=bind)
 
 
-def phase(angle: float = pi / 2, parts: tuple[str | int, str | int] = (0, 1), *, target: Change = same) -> Law:
+def phase(angle: float | int = pi / 2, parts: tuple[str | int, str | int] = (0, 1), *, target: Change = same) -> Law:
     """Return the law that a global phase means nothing: exp(i angle) times a complex field.
 
     Args:
@@ -47,7 +47,7 @@ def phase(angle: float = pi / 2, parts: tuple[str | int, str | int] = (0, 1), *,
     return Law(f"global phase {angle:.3g}", _unbound, target, bind=bind)
 
 
-def rescale(factor: float, channels: Sequence[str | int] | None = None, *, target: Change = same) -> Law:
+def rescale(factor: float | int, channels: Sequence[str | int] | None = None, *, target: Change = same) -> Law:
     """Return the law that units are a choice: channels (all by default) times a factor; the target scales or stays.
 
     Raises:
@@ -67,7 +67,7 @@ def rescale(factor: float, channels: Sequence[str | int] | None = None, *, targe
 
 
 def boost(
-    velocity: Mapping[str | int, float], *, along: Mapping[str, str] | None = None, time: str | None = None,
+    velocity: Mapping[str | int, float | int], *, along: Mapping[str, str] | None = None, time: str | None = None,
     target: Change = same,
 ) -> Law:  # fmt: skip
     """Return the law of Galilei: an observer who moves adds a constant to velocities, and nothing else changes.
@@ -102,12 +102,14 @@ def boost(
             return x
 
         exact = all(bool((steps == steps.round()).all()) for _, _, steps in moves)
-        return Law(name, lambda x: add(carry(x, 1)), target, lambda m: carry(m, 1), lambda m: carry(m, -1), exact=exact)
+        return Law(
+            name, lambda x: add(carry(x, 1.0)), target, lambda m: carry(m, 1.0), lambda m: carry(m, -1.0), exact=exact
+        )
 
     return Law("Galilean boost", _unbound, target, bind=bind)
 
 
-def _drift(input: Input, time: str, axis: str | None, velocity: float) -> tuple[int, int, Tensor]:
+def _drift(input: Input, time: str, axis: str | None, velocity: float | int) -> tuple[int, int, Tensor]:
     """Return the axis, the time axis, and by how many samples each time's field moves."""
     if axis is None:
         raise UsageError("A boost over time moves places; say which axis each velocity points along, along={'u': 'x'}.")

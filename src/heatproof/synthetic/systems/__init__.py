@@ -9,7 +9,7 @@ from types import ModuleType
 
 from heatproof.errors import UsageError, nearest
 
-SYSTEMS = ("spectra", "ising", "vortex", "shocks", "rhythm")
+SYSTEMS = ("vortex",)
 
 
 def system(name: str) -> ModuleType:
