@@ -43,7 +43,8 @@ def known(field: Any) -> Known:
         raise UsageError(
             f"field is {field!r}; give one of heatproof.physics, such as vorticity(), or a function of the input."
         )
-    return Known(getattr(field, "__name__", "a field of the user's"), lambda input, resolution: field(input))
+    given: Callable[[Input], Tensor] = field
+    return Known(getattr(given, "__name__", "a field of the user's"), lambda input, resolution: given(input))
 
 
 def vorticity(u: str | int = "u", v: str | int = "v", axes: tuple[str | int, str | int] = ("x", "y")) -> Known:
