@@ -6,7 +6,7 @@ derivatives in the units of the axes. A field of your own is any function `Input
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ def known(field: Any) -> Known:
         raise UsageError(
             f"field is {field!r}; give one of heatproof.physics, such as vorticity(), or a function of the input."
         )
-    given: Callable[[Input], Tensor] = field
+    given = cast("Callable[[Input], Tensor]", field)
     return Known(getattr(given, "__name__", "a field of the user's"), lambda input, resolution: given(input))
 
 
