@@ -57,8 +57,8 @@ def test_problems_are_drawn_in_turn_until_each_check_has_enough() -> None:
     assert (names.count("plausibility"), names.count("faithfulness")) == (7, 7)
     made = [(id(one.model), one.check, one.answer) for _, one in drawn]
     assert len(set(made)) == len(made), "one problem per network and known answer"
-    with pytest.raises(UsageError, match="No family of planted problems is for stability"):
-        list(problems(chosen, ["stability"], 3, 0))
+    with pytest.raises(UsageError, match="No family of planted problems is for shortcuts"):
+        list(problems(chosen, ["shortcuts"], 3, 0))
 
 
 def test_plausibility_is_right_on_a_few_problems() -> None:

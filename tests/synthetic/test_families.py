@@ -28,7 +28,7 @@ def test_every_family_keeps_its_promises(name: str) -> None:
 
 def test_every_check_has_problems_of_both_answers_in_families_that_are_held_out() -> None:
     planted = {(i.check, i.answer) for f in families().values() if held_out(f) for i in f.function(0)}
-    for check in ("sanity", "faithfulness", "plausibility"):
+    for check in ("sanity", "faithfulness", "plausibility", "stability", "degenerate"):
         assert {(check, "good"), (check, "bad")} <= planted
 
 
@@ -45,11 +45,14 @@ def test_additive_contributions_are_what_removing_a_position_costs(axes: int) ->
             assert float(net(x)[0, 0] - net(removed)[0, 0]) == pytest.approx(float(maps[tuple(place)]), abs=1e-4)
 
 
+@pytest.mark.parametrize(("axes", "side"), [(1, 160), (2, 48), (3, 16)])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_logit_of_a_class_falls_without_the_spot_it_reads_and_hardly_without_the_other(seed: int) -> None:
+def test_the_logit_of_a_class_falls_without_the_spot_it_reads_and_hardly_without_the_other(
+    axes: int, side: int, seed: int
+) -> None:
     generator = torch.Generator().manual_seed(seed)
-    textures = gratings(generator)
-    data = spots(20, 48, textures, generator)
+    textures = gratings(generator, axes)
+    data = spots(20, side, textures, generator)
     rows = torch.arange(20)
     for reads, read, unread in (
         (list(range(CLASSES)), data.own, data.other),

@@ -17,7 +17,7 @@ from heatproof.metrics._subsets import drops
 from heatproof.metrics.imputers import Imputer
 from heatproof.types import Subject
 
-_BLOCKS = {1: 32, 2: 7, 3: 4}
+_BLOCKS = {1: 32, 2: 6, 3: 3}
 """Most blocks of grid positions along each axis that the oracle covers, one after the other."""
 
 

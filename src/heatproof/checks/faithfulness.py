@@ -7,9 +7,10 @@ positions are removed as wholes. It has no unit, so that inputs whose scores mov
 
 The verdict needs the imputers to agree: `supports` where the interval lies above 0.5 by more than the margin and that
 of every imputer alone lies above 0.5; `undermines` where it lies below that and no imputer alone finds more than that.
-Everything else (muFidelity, ROAD, the region test, and the controls) is exploratory and in the details.
+Everything else (muFidelity, ROAD, the region test, and the controls, which meet the first imputer only) is exploratory
+and in the details.
 
-Assumes that what the imputers put in is like nothing to the model. Cost: some 390 forwards per input at the defaults.
+Assumes that what the imputers put in is like nothing to the model. Cost: some 220 forwards per input at the defaults.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ BIBTEX = """
 
 CLAIM = "The score depends more on what the map calls important than on what another map as smooth calls important."
 NULL = 0.5
+_ROAD = (0.1, 0.3, 0.5, 0.7, 0.9)
 _LEAST = 4
 """Grid positions below which there is no order to test."""
 
@@ -55,10 +57,10 @@ def check(
     *,
     imputers: FillSpec = None,
     margin: float = 0.15,
-    steps: int = 6,
+    steps: int = 4,
     nulls: Sequence[int] = (4, 2, 2),
     region: float = 0.1,
-    subsets: int = 50,
+    subsets: int = 30,
     batch: int = 64,
 ) -> CheckResult:
     """Return whether the maps are faithful, with a verdict on the superiority of their SRG.
@@ -95,8 +97,9 @@ def check(
     )  # fmt: skip
     score = scorer(study)
     shown, spent = controls(maps, inputs, score, first, seeds=study.seeds(study.seed), batch=batch)
+    # the controls carry no verdict: one imputer, the one that the oracle asked with, does for them
     found = {
-        name: gains(maps, list(shown.values()), null_maps, inputs, study, fill, steps, batch)
+        name: gains(maps, list(shown.values()) if fill is first else [], null_maps, inputs, study, fill, steps, batch)
         for name, fill in fills.items()
     }
     more, columns, cost = _secondary(study, maps, inputs, first, region, subsets, batch)
@@ -104,7 +107,7 @@ def check(
     value = study.interval(superior)
     verdict, why, needed = _judged(study, superior, value, found, margin)
     against = mean_over([each.over_each[:, 0] for each in found.values()])
-    per_control = mean_over([each.superiority[:, 1:] for each in found.values()])
+    per_control = next(iter(found.values())).superiority[:, 1:]
     control_intervals = {name: study.interval(per_control[:, i]) for i, name in enumerate(shown)}
     details: dict[str, Any] = {
         "imputers": {name: _of_imputer(study, each) for name, each in found.items()},
@@ -177,7 +180,7 @@ def _secondary(
     """Return the exploratory statistics: in words and intervals, as columns of the table, and their cost."""
     score = scorer(study)
     mu = mu_fidelity(maps, inputs, score, imputer=fill, subsets=subsets, seed=study.seed, batch=batch)
-    combined = road(maps, inputs, score, batch=batch)
+    combined = road(maps, inputs, score, removed=_ROAD, batch=batch)
     masked = region_test(
         maps, inputs, score, fill, share=region, generators=study.generators(study.seed + 1), batch=batch
     )

@@ -9,7 +9,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from heatproof.synthetic._fields import activations, changed, exact, smooth, unrelated
+from heatproof.synthetic._fields import (
+    activations,
+    changed,
+    exact,
+    restless,
+    scrambled,
+    silenced,
+    smooth,
+    unrelated,
+    with_scrambled,
+)
 from heatproof.synthetic._instance import Answer, Instance
 
 _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -58,7 +68,24 @@ def problems(axes: int, grid: tuple[int, ...], seed: int) -> list[Instance]:
         ("bad", "edges of the input", "input_edges"),
         ("bad", "a center prior", "center_prior"),
     ]
-    rows = [("faithfulness", *row) for row in planted] + [("sanity", *row) for row in of_sanity]
+    of_stability: list[tuple[Answer, str, Any]] = [
+        ("good", "exact contributions", exact),
+        ("good", "exact contributions, a tenth of them scrambled by any change", with_scrambled(0.1)),
+        ("bad", "values that any change scrambles", scrambled),
+        ("bad", "exact contributions under ten times as much that any change scrambles", with_scrambled(10.0)),
+        ("bad", "another field in every run", restless(seed)),
+    ]
+    of_degenerate: list[tuple[Answer, str, Any]] = [
+        ("good", "exact contributions", exact),
+        ("good", "exact contributions, with noise", changed(noisy)),
+        ("bad", "the activations, the same for every class", activations),
+        ("bad", "blank for a third of the inputs", silenced(torch.zeros_like, 3)),
+        ("bad", "no number for a third of the inputs", silenced(lambda maps: torch.full_like(maps, torch.nan), 3)),
+        ("bad", "negative everywhere", changed(lambda maps: -maps.abs() - 1e-3)),
+        ("bad", "constant", changed(lambda maps: maps.mean(last, keepdim=True).expand_as(maps))),
+    ]
+    every = {"faithfulness": planted, "sanity": of_sanity, "stability": of_stability, "degenerate": of_degenerate}
+    rows = [(check, *row) for check, listed in every.items() for row in listed]
     return [
         Instance(check, answer, f"{axes}-D: {what}", net, inputs, 0, method, "body")
         for check, answer, what, method in rows

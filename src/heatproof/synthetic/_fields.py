@@ -1,6 +1,7 @@
 """Smooth random fields, and maps that know nothing of the network."""
 
 from collections.abc import Callable
+from itertools import count
 
 import torch
 from jaxtyping import Float
@@ -48,5 +49,42 @@ def unrelated(seed: int) -> Method:
     def method(capture: Capture) -> Tensor:
         shape = tuple(exact(capture).shape)
         return smooth(shape, len(shape) - 2, seed + _APART)
+
+    return method
+
+
+def scrambled(capture: Capture) -> Tensor:
+    """Return the exact map's digits far behind the point: the same for the same input, another after any change."""
+    return torch.frac(torch.sin(exact(capture).double() * 1e7) * 43758.5453).to(capture.activations.dtype)
+
+
+def with_scrambled(share: float) -> Method:
+    """Return a method whose map is the exact one, and that share of its spread of what any change scrambles."""
+
+    def method(capture: Capture) -> Tensor:
+        maps, odd = exact(capture), scrambled(capture)
+        return maps + share * maps.std() / odd.std() * odd
+
+    return method
+
+
+def restless(seed: int) -> Method:
+    """Return a method whose map is another smooth random field in every run."""
+    runs = count()
+
+    def method(capture: Capture) -> Tensor:
+        shape = tuple(exact(capture).shape)
+        return smooth(shape, len(shape) - 2, seed + (2 + next(runs)) * _APART)
+
+    return method
+
+
+def silenced(kind: Callable[[Tensor], Tensor], every: int) -> Method:
+    """Return a method whose exact map is changed for one input of `every`, drawn by digits of its activations."""
+
+    def method(capture: Capture) -> Tensor:
+        maps = exact(capture)
+        last = capture.activations.flatten(1).double().abs().sum(1).mul(1e4).round().long().remainder(every) == 0
+        return torch.where(last.reshape(-1, *[1] * (maps.ndim - 1)), kind(maps), maps)
 
     return method

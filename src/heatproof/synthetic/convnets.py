@@ -1,11 +1,13 @@
 """Convolutional networks with drawn weights on smooth random pictures: other weights, other maps, by construction."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from heatproof.synthetic._fields import smooth
-from heatproof.synthetic._instance import Instance
+from heatproof.synthetic._fields import restless, silenced, smooth, with_scrambled
+from heatproof.synthetic._instance import Answer, Instance
 
 NAME = "Drawn convolutional networks"
 TIER = "core"
@@ -55,17 +57,22 @@ def network(seed: int) -> nn.Sequential:
 
 
 def instances(seed: int) -> list[Instance]:
-    """Return problems for sanity, 50 pictures."""
+    """Return problems for sanity, and for stability and degenerate maps, 50 pictures."""
     net = network(seed)
     x = smooth((_INPUTS, 3, _SIDE, _SIDE), 2, seed + 1)
 
-    def plant(answer: str, what: str, method: object) -> Instance:
-        return Instance("sanity", "good" if answer == "good" else "bad", what, net, x, 0, method, "0")
-
-    return [
-        plant("good", "HiResCAM", "hirescam"),
-        plant("good", "Layer-CAM", "layercam"),
-        plant("bad", "edges of the input", "input_edges"),
-        plant("bad", "a center prior", "center_prior"),
-        plant("bad", "smooth random fields, the same for every network", "smooth_random"),
+    planted: list[tuple[str, Answer, str, Any]] = [
+        ("sanity", "good", "HiResCAM", "hirescam"),
+        ("sanity", "good", "Layer-CAM", "layercam"),
+        ("sanity", "bad", "edges of the input", "input_edges"),
+        ("sanity", "bad", "a center prior", "center_prior"),
+        ("sanity", "bad", "smooth random fields, the same for every network", "smooth_random"),
+        ("stability", "good", "HiResCAM", "hirescam"),
+        ("stability", "good", "Layer-CAM", "layercam"),
+        ("stability", "bad", "HiResCAM under ten times as much that any change scrambles", with_scrambled(10.0)),
+        ("stability", "bad", "another field in every run", restless(seed)),
+        ("degenerate", "good", "HiResCAM", "hirescam"),
+        ("degenerate", "bad", "HiResCAM, blank for a third of the inputs", silenced(torch.zeros_like, 3)),
+        ("degenerate", "bad", "smooth random fields, the same for every class", "smooth_random"),
     ]
+    return [Instance(check, answer, what, net, x, 0, method, "0") for check, answer, what, method in planted]
