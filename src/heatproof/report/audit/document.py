@@ -113,6 +113,7 @@ class Picture:
         scale: end of the color scale, in the target's units, the same for all classes of this input.
         units: what the scale is in.
         values: per-input numbers of the checks: name -> value.
+        attributes: of the file's header, by DICOM keyword; only those that `privacy.ATTRIBUTES` allows are shown.
     """
 
     id: str
@@ -127,6 +128,7 @@ class Picture:
     scale: float
     units: str
     values: Mapping[str, float] = field(default_factory=dict[str, float])
+    attributes: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
