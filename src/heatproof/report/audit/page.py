@@ -16,8 +16,7 @@ from heatproof.report.audit.figure import effects_figure, reliability_figure, re
 from heatproof.report.audit.privacy import allowed
 from heatproof.report.audit.questions import QUESTIONS, gravest_first, questions, state_of
 from heatproof.report.audit.shown import shown
-from heatproof.report.audit.words import LIMITS, flattened, measure, number
-from heatproof.report.check import interval_text
+from heatproof.report.audit.words import LIMITS, flattened, interval, measure, number
 
 IMAGES: tuple[Images, ...] = ("full", "thumbnail", "none")
 MEASURES = ("accuracy", "AUROC", "sensitivity", "specificity", "calibration error")
@@ -26,7 +25,7 @@ _SHAPES = {"good": "✓", "bad": "✕", "open": "?", "none": "–"}
 _FAILURES = 1000
 
 
-def html(document: Document, images: Images = "full", *, paths: bool = False) -> str:
+def html(document: Document, images: str = "full", *, paths: bool = False) -> str:
     """Return the page; it holds everything that it shows.
 
     Args:
@@ -126,7 +125,7 @@ def _environment() -> Any:
         return call
 
     filters: dict[str, Any] = {
-        "interval": interval_text,
+        "interval": interval,
         "number": number,
         "flattened": flattened,
         "allowed": allowed,

@@ -30,11 +30,10 @@ ATTRIBUTES = (
 """Keywords of DICOM attributes that may be shown: how a picture was made, and nothing of whom."""
 
 _START = r"(?<![\w./~\\-])"
+_MORE = r"""(?:[^\s'"<>|:,;)\]]|[ ](?=[^\s'"]*(?:[\\/]|\.\w{2,5}\b)))*"""  # a space, where more of a path follows
 _PATH = re.compile(
-    rf"""(?:[a-z][a-z0-9+.-]*://[^\s'"<>|,;)\]]+)            # a URL, with whatever credentials it carries
-    |{_START}(?:[A-Za-z]:[\\/]|\\\\|/|~[\\/])[^\s'"<>|:,;)\]]*[^\s'"<>|:,;.)\]]   # an absolute path, POSIX or Windows
-    """,
-    re.VERBOSE,
+    r"""[a-z][a-z0-9+.-]*://[^\s'"<>|,;)\]]+"""  # a URL, with whatever credentials it carries
+    rf"|{_START}(?:[A-Za-z]:[\\/]|\\\\|/|~[\\/])(?=[\w.~-]){_MORE}"  # an absolute path, POSIX or Windows
 )
 _QUOTED = re.compile(r"""(?P<quote>['"])(?P<path>(?:[A-Za-z]:[\\/]|\\\\|/|~[\\/]).*?)(?P=quote)""", re.DOTALL)
 
@@ -61,7 +60,9 @@ def redact(value: Any, *, keep_names: bool) -> Any:
     """
     match value:
         case str():
-            hidden = _QUOTED.sub(lambda found: _short(found["path"], keep_names), value)
+            hidden = _QUOTED.sub(
+                lambda found: found["quote"] + _short(found["path"], keep_names) + found["quote"], value
+            )
             return _PATH.sub(lambda found: _short(found[0], keep_names), hidden)
         case Mapping():
             return {

@@ -10,8 +10,7 @@ from heatproof.report.audit.document import Document, Shortcut
 from heatproof.report.audit.page import MEASURES
 from heatproof.report.audit.questions import gravest_first, questions
 from heatproof.report.audit.shown import shown
-from heatproof.report.audit.words import LIMITS, flattened, measure, number
-from heatproof.report.check import interval_text
+from heatproof.report.audit.words import LIMITS, flattened, interval, measure, number
 
 FORMAT = "heatproof audit report 1"
 _FAILURES = 100
@@ -37,8 +36,8 @@ def markdown(document: Document, *, paths: bool = False) -> str:
         [
             one.result.check if one.subgroup is None else f"{one.result.check}, {one.subgroup[0]} {one.subgroup[1]}",
             one.result.statistic,
-            interval_text(one.result.value),
-            interval_text(one.result.null),
+            interval(one.result.value),
+            interval(one.result.null),
             number(one.result.margin),
             f"{one.result.n:,}",
             one.result.verdict if one.primary else "exploratory",
@@ -110,8 +109,8 @@ def _questions(document: Document) -> list[str]:
             one.name,
             one.claim,
             one.word,
-            interval_text(one.result.value) if one.result else "",
-            interval_text(one.result.null) if one.result else "",
+            interval(one.result.value) if one.result else "",
+            interval(one.result.null) if one.result else "",
             one.why,
         ]
         for one in questions(document)

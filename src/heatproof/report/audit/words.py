@@ -24,16 +24,21 @@ LIMITS = (
 """What no reader may take the report for."""
 
 
-def measure(name: str, interval: Interval) -> str:
+def measure(name: str, value: Interval) -> str:
     """Return a measure for a person: shares in percent, all others with two decimals."""
-    if not math.isfinite(interval.estimate):
+    if not math.isfinite(value.estimate):
         return "not known"
-    known = math.isfinite(interval.low) and math.isfinite(interval.high) and interval.low != interval.high
+    known = math.isfinite(value.low) and math.isfinite(value.high) and value.low != value.high
     if name in SHARES:
-        value = f"{interval.estimate:.0%}"
-        return f"{value} [{100 * interval.low:.0f}, {100 * interval.high:.0f}]" if known else value
-    value = f"{interval.estimate:.2f}"
-    return f"{value} [{interval.low:.2f}, {interval.high:.2f}]" if known else value
+        told = f"{value.estimate:.0%}"
+        return f"{told} [{100 * value.low:.0f}, {100 * value.high:.0f}]" if known else told
+    told = f"{value.estimate:.2f}"
+    return f"{told} [{value.low:.2f}, {value.high:.2f}]" if known else told
+
+
+def interval(value: Interval | None) -> str:
+    """Return an estimate with its interval; "none" where there is none, and "not known" where it is not a number."""
+    return "not known" if value is not None and not math.isfinite(value.estimate) else interval_text(value)
 
 
 def number(value: Any) -> str:
@@ -50,8 +55,8 @@ def flattened(values: Mapping[str, Any], above: str = "") -> list[tuple[str, str
     rows: list[tuple[str, str]] = []
     for name, value in values.items():
         full = f"{above}.{name}" if above else str(name)
-        if (interval := _interval(value)) is not None:
-            rows.append((full, interval_text(interval)))
+        if (found := _interval(value)) is not None:
+            rows.append((full, interval(found)))
         elif isinstance(value, Mapping):
             rows += flattened(value, full)
         elif isinstance(value, list | tuple):
