@@ -64,6 +64,32 @@ def test_tokens_before_and_behind_the_grid(before, behind):
     assert ex.layer == "block"
 
 
+class FlatPatches(nn.Module):
+    """A video transformer: patches of 2 x 6 x 6 with tokens before and behind them, mixed by attention."""
+
+    def __init__(self, before: int, behind: int):
+        super().__init__()
+        self.embed = nn.Conv3d(1, 16, (2, 6, 6), (2, 6, 6))
+        self.before, self.behind = (nn.Parameter(torch.randn(1, count, 16)) for count in (before, behind))
+        self.blocks = nn.Sequential(
+            *(nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True) for _ in range(2))
+        )
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.embed(x).flatten(2).mT
+        tokens = torch.cat([self.before.expand(len(x), -1, -1), tokens, self.behind.expand(len(x), -1, -1)], 1)
+        return self.head(self.blocks(tokens).mean(1))
+
+
+@pytest.mark.parametrize(("before", "behind"), [(1, 4), (0, 3), (5, 2), (2, 0)])
+def test_patches_that_are_no_cubes(before, behind):
+    x = torch.rand(1, 1, 8, 18, 30)
+    ex = hp.explain(FlatPatches(before, behind), x)
+    assert ex.layer == "blocks"
+    assert layout(FlatPatches(before, behind), x, "blocks.0") == Layout("tokens", (4, 3, 5), before)
+
+
 def test_a_volume_and_a_signal_of_tokens():
     assert layout(Tokens(1, 2, axes=3), torch.rand(1, 1, 8, 12, 16), "block") == Layout("tokens", (2, 3, 4), 1)
     assert layout(Tokens(axes=1), torch.rand(1, 1, 48), "block") == Layout("channels_last", (12,))

@@ -98,6 +98,80 @@ def test_nor_is_it_for_a_target_that_mixes_classes(end):
     assert hp.explain(net, x, target=1).layer == "1"
 
 
+class Ends(nn.Module):
+    """Two convolutional blocks, and an end that is given."""
+
+    def __init__(self, end, scores=1):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU())
+        self.body = nn.Sequential(nn.Conv2d(8, 12, 3, stride=2, padding=1), nn.ReLU())
+        self.extra = nn.Conv2d(12, scores, 1)
+        self.head = nn.Linear(12, 3)
+        self.end = end
+
+    def forward(self, x):
+        first = self.first(x)
+        return self.end(self, first, self.body(first))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda net, _, body: net.extra(body).mean((2, 3)),
+        lambda net, _, body: net.extra(body).amax((2, 3)).squeeze(1),
+        lambda net, _, body: nn.functional.interpolate(net.extra(body), scale_factor=4.0, mode="bilinear").mean((2, 3)),
+    ],
+    ids=["mean", "max", "upsampled"],
+)
+def test_nor_is_the_map_of_a_lone_class(end):
+    torch.manual_seed(0)
+    assert hp.explain(Ends(end), torch.rand(1, 3, 32, 40)).layer == "body"
+
+
+def test_a_lone_channel_is_taken_where_there_is_nothing_else():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 1, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
+    assert hp.explain(net, torch.rand(1, 3, 8, 8), 0).layer == "1"
+
+
+@pytest.mark.parametrize(
+    ("end", "scores"),
+    [
+        (lambda net, _, body: net.head((body * net.extra(body).sigmoid()).mean((2, 3))), 1),
+        (lambda net, _, body: net.head((body.flatten(2) * net.extra(body).flatten(2).softmax(2)).sum(2)), 1),
+        (
+            lambda net, _, body: net.head(
+                (body.flatten(2)[:, None] * net.extra(body).flatten(2).softmax(2)[:, :, None]).sum(3).sum(1)
+            ),
+            4,
+        ),
+    ],
+    ids=["gate", "attention", "heads"],
+)
+def test_what_says_where_to_look_is_not_what_is_seen(end, scores):
+    """Attention pooling ends in a convolution that weighs places; its channels are no evidence."""
+    torch.manual_seed(0)
+    assert hp.explain(Ends(end, scores), torch.rand(2, 3, 32, 40)).layer == "body"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda net, first, body: {"features": body, "logits": net.head(body.mean((2, 3)))},
+        lambda net, first, body: {"logits": net.head(body.amax((2, 3))), "hidden_states": (first, body)},
+        lambda net, first, body: (net.head(body.mean((2, 3))), first, body),
+    ],
+    ids=["features", "hidden states", "tuple"],
+)
+def test_features_that_are_returned_beside_the_score_are_no_score(end):
+    torch.manual_seed(0)
+    net, x = Ends(end), torch.rand(2, 3, 32, 40)
+    assert hp.explain(net, x, 1).layer == "body"
+    assert hp.explain(net, x, lambda out: out["logits"][0].mul_(2) if isinstance(out, dict) else out[0][0]).layer == (
+        "body"
+    )
+
+
 def test_as_many_channels_as_classes_is_not_yet_a_score_map():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))

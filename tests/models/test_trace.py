@@ -58,12 +58,25 @@ def test_passive_modules_pass_on_and_active_ones_do_not() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-2, 2), nn.Threshold(0.1, 0.0)])
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_an_activation_that_changes_nothing_this_time_is_no_passive_module(activation: nn.Module, value: float) -> None:
+    """Which layer is chosen must not depend on whether the first input happens to be positive, small or zero."""
+    net = nn.Sequential(nn.AvgPool2d(2), activation, nn.Dropout(), nn.Conv2d(3, 3, 1))
+    calls = {c.name: c.passive for c in traced(net, torch.full((1, 3, 8, 8), value)).calls}
+    assert calls == {"0": True, "1": False, "2": True, "3": False, "": False}
+
+
 @pytest.mark.parametrize(("layers", "reach"), [
     ([nn.Conv2d(3, 4, 3)], 3),
     ([nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)], 5),
     ([nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1)], 7),
     ([nn.Conv2d(3, 4, 3, dilation=2), nn.Conv2d(4, 4, 1)], 5),
     ([nn.MaxPool2d(2), nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, padding=1)], 16),
+    ([nn.Conv2d(3, 4, 5, stride=2), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)], 13),
+    ([nn.Conv2d(3, 4, 3, stride=3), nn.AvgPool2d(3, stride=1), nn.Conv2d(4, 4, 2)], 12),
+    ([nn.Conv2d(3, 4, 4, stride=2), nn.ConvTranspose2d(4, 4, 4, stride=2), nn.Conv2d(4, 4, 3)], 8),
+    ([nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(10)], 5),
 ])  # fmt: skip
 def test_receptive_fields_equal_what_gradients_reach(layers: list[nn.Module], reach: int) -> None:
     """Which input samples does one output position depend on? Averages in place of maxima, all weights one."""

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from heatproof.capture.batch import Batch
-from heatproof.capture.forward import differentiate
+from heatproof.capture.forward import differentiate, gradients
 from heatproof.errors import ExplainError, LayerError
 from heatproof.models.layers import TargetLayer, before_attention, candidates, scales
-from heatproof.models.outputs import tensors
+from heatproof.models.outputs import Key, put, tensors
 from heatproof.models.trace import Trace
 from heatproof.models.view import make_view
 
@@ -24,14 +24,16 @@ def choose_layers(
     """Return the target layer, or all scales of a backbone, for what `score` makes of the output.
 
     Taken is the last output, on the way to the score, that lies on a grid aligned with the input, whose gradient is not
-    zero, and that is not the score map itself (where the score depends on one channel only). None when the score has no
-    gradient anywhere for these inputs (a final ReLU is shut, no box was found).
+    zero, and that is neither the score map itself (where the score depends on one channel only) nor a gate that says
+    where to look. None when the score has no gradient anywhere for these inputs (a final ReLU is shut, no box was
+    found).
     """
+    read = _read_parts(view, batch, trace, score)
     pyramid = tuple(scales(trace))
-    found = candidates(trace)
-    chosen = _choose(view, batch, trace, pyramid, found, score)
+    found = candidates(trace, read)
+    chosen = _choose(view, batch, trace, pyramid, found, score, read)
     if chosen is None and (awake := awakened(view)) is not None:
-        chosen = _choose(awake, batch, trace, pyramid, found, score)
+        chosen = _choose(awake, batch, trace, pyramid, found, score, read)
     return chosen
 
 
@@ -45,7 +47,7 @@ def connected_layers(
     """
     if pyramid := tuple(scales(trace)):
         return pyramid
-    found = candidates(trace)
+    found = candidates(trace, _read_parts(view, batch, trace, score))
     for begin in range(0, len(found), STEP):
         for layer, gradient in _look(view, batch, found[begin : begin + STEP], score):
             if _by_channel(layer, gradient).shape[2] > 1:
@@ -65,6 +67,7 @@ def _choose(
     pyramid: tuple[TargetLayer, ...],
     found: list[TargetLayer],
     score: Callable[[Any], Tensor],
+    read: frozenset[Key],
 ) -> tuple[TargetLayer, ...] | None:
     if pyramid:
         looked = _look(view, batch, pyramid, score)
@@ -74,17 +77,47 @@ def _choose(
             # Zero at every scale: the score is constant (no box was found, say), and no other layer can tell more.
             return None
         # Only tokens beside the grid (a class token, detection tokens) are read: what they read is further up.
+    single: TargetLayer | None = None
     for begin in range(0, len(found), STEP):
         if begin == STEP and not any(bool(gradient.any()) for _, gradient in _look(view, batch, found[-1:], score)):
-            return None  # nothing flows back even to the first layer, so nothing does to those between
+            break  # nothing flows back even to the first layer, so nothing does to those between
         for layer, gradient in _look(view, batch, found[begin : begin + STEP], score):
             by_channel = _by_channel(layer, gradient)
             alive = int((by_channel != 0).sum(2).max())  # NaN counts: its map will be flagged
-            if alive > 1 and _is_score_map(view, batch, layer, by_channel.shape[2]):
-                continue
-            if alive > 1 or (alive == 1 and by_channel.shape[2] == 1):
+            if alive == 1 and by_channel.shape[2] == 1:
+                single = single or layer  # the map of a lone class, or a gate, unless there is nothing else
+            elif (
+                alive > 1
+                and not _is_gate(layer, gradient, by_channel)
+                and not _is_score_map(view, batch, layer, by_channel.shape[2], read)
+            ):
                 return (before_attention(trace, layer, found),)
-    return None
+    return (before_attention(trace, single, found),) if single is not None else None
+
+
+def _read_parts(view: nn.Module, batch: Batch, trace: Trace, score: Callable[[Any], Tensor]) -> frozenset[Key]:
+    """Return where in the output the tensors lie that the score is computed from; networks return features, too."""
+    whole = frozenset(output.key for output in trace.calls[-1].outputs)
+    if len(whole) < 2:
+        return whole
+    leaves: dict[Key, Tensor] = {}
+
+    def cut(output: Any) -> Any:
+        for key, tensor in tensors(output):
+            if tensor.is_floating_point():
+                leaves[key] = tensor.detach().clone().requires_grad_()
+                output = put(output, key, leaves[key].clone())  # a target may write into what it is given
+        return output
+
+    with torch.inference_mode(False):
+        with torch.no_grad():
+            output = batch.run(view)
+        with torch.enable_grad():
+            y = score(cut(output))
+    if not (leaves and y.requires_grad):
+        return whole
+    slopes = gradients(y, [*leaves.values()])
+    return frozenset(key for key, slope in zip(leaves, slopes, strict=True) if slope is not None)
 
 
 def _by_channel(layer: TargetLayer, gradient: Tensor) -> Tensor:
@@ -92,14 +125,22 @@ def _by_channel(layer: TargetLayer, gradient: Tensor) -> Tensor:
     return layer.layout.to_grid(gradient, lead=2).flatten(3).abs().sum(3)
 
 
-def _is_score_map(view: nn.Module, batch: Batch, layer: TargetLayer, channels: int) -> bool:
+def _is_gate(layer: TargetLayer, gradient: Tensor, by_channel: Tensor) -> bool:
+    """Say whether what is added to a whole channel changes nothing: the softmax over its places only weighs them."""
+    signed = layer.layout.to_grid(gradient, lead=2).flatten(3).sum(3)
+    rounding = max(1e-3, 8 * torch.finfo(gradient.dtype).eps)
+    return bool((signed.abs() <= rounding * by_channel).all())
+
+
+def _is_score_map(view: nn.Module, batch: Batch, layer: TargetLayer, channels: int, read: frozenset[Key]) -> bool:
     """Say whether the layer's channels are the output's classes place by place: then they are scores, not evidence.
 
     A class score depends on its own channel alone, or, after a softmax, on all of them and not on what is added to all.
     """
 
     def first_two(output: Any) -> Tensor:
-        scores = next((o for _, o in tensors(output) if o.is_floating_point() and o.ndim > 1), None)
+        parts = (o for key, o in tensors(output) if key in read)
+        scores = next((o for o in parts if o.is_floating_point() and o.ndim > 1), None)
         if scores is None or scores.shape[:2] != (batch.n, channels) or channels < 2:
             raise ExplainError("The output has not one score per channel.")
         return scores[:, :2].flatten(2).sum(2) if scores.ndim > 2 else scores[:, :2]

@@ -136,9 +136,14 @@ _ROUNDING = 1e-5
 
 
 def _stride(size: tuple[int, ...], doubts: Sequence[_Doubt]) -> tuple[int, ...]:
-    """Return the sides of a change that lies within one position of the finest of the grids."""
+    """Return the sides of a change that lies within one position of the finest of the grids.
+
+    Where no grid is known, patches are taken for cubes; patches of a video are often flat.
+    """
     longest = max(prod(output.shape[1:-1]) for _, output, _ in doubts)
-    return tuple(min(s // 2, max(1, int((prod(size) / longest) ** (1 / len(size))))) for s in size)
+    cube = int((prod(size) / longest) ** (1 / len(size)))
+    finest = [max((way.grid[axis] for _, _, ways in doubts for way in ways), default=1) for axis in range(len(size))]
+    return tuple(max(1, min(s // 2, cube, s // side)) for s, side in zip(size, finest, strict=True))
 
 
 def _struck(batch: Batch, seed: int, where: tuple[slice, ...]) -> Batch | None:

@@ -1,6 +1,6 @@
 """Where the target layer is: found by what a real run showed (shapes, call order), never by class name."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -44,13 +44,17 @@ class TargetLayer:
         return self.name + call + "".join(f"[{k}]" for k in self.key)
 
 
-def candidates(trace: Trace) -> list[TargetLayer]:
+def candidates(trace: Trace, read: Collection[Key] | None = None) -> list[TargetLayer]:
     """Return every tensor of the run that lies on a grid, the last one first, each named by its outermost module.
 
     The model's own output and what merely pools, passes on or rearranges are left out.
+
+    Args:
+        trace: of the run.
+        read: where in the output the tensors lie that are explained; what else is in it counts as a layer. None: all.
     """
     root = trace.calls[-1]
-    final = {o.identity for o in root.outputs}
+    final = {o.identity for o in root.outputs if read is None or o.key in read}
     groups: dict[Identity, list[tuple[Call, Output]]] = {}
     for call in trace.calls[:-1]:
         for output in call.outputs:

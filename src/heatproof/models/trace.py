@@ -192,29 +192,42 @@ def _passive(given: list[Tensor], returned: list[Tensor]) -> bool | None:
 
 
 def _passes_on(module: nn.Module, args: Any, kwargs: Any) -> bool:
-    """Say whether the module returns an input of the other sign, too, as it is."""
-    flipped = map_tensors((args, kwargs), lambda t: -t if t.is_floating_point() else t)
-    source = next(t for _, t in tensors(flipped))
-    result = next((t for _, t in tensors(module(*flipped[0], **flipped[1]))), None)
-    return result is not None and result.shape == source.shape and torch.equal(source, result)
+    """Say whether the module returns inputs of other signs and sizes, too, as they are: no activation does."""
+
+    def same(change: Callable[[Tensor], Tensor]) -> bool:
+        other = map_tensors((args, kwargs), lambda t: change(t) if t.is_floating_point() else t)
+        source = next(t for _, t in tensors(other)).clone()
+        result = next((t for _, t in tensors(module(*other[0], **other[1]))), None)
+        return result is not None and result.shape == source.shape and torch.equal(source, result)
+
+    return same(lambda t: -1000 * (t.abs() + 1)) and same(lambda t: t / 1000 + 0.001)
 
 
 _ATTENTION = re.compile("attention|attn|mhsa")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What an output position sees: how many input samples in a row, and how many lie between one and the next."""
+
+    reach: tuple[float, ...]
+    jump: tuple[float, ...]
 
 
 class _Reach:
     """Receptive fields, followed from module to module: how many input samples an output position can see.
 
     A convolution or pooling with kernel k and dilation d widens what it was given by (k - 1) * d of its input's
-    spacing (Araujo et al. 2019, "Computing receptive fields", eq. 1). What functional code between modules returns
-    (a sum, a concatenation) is taken to see as much as everything before it. Outputs without a grid (global context,
-    as in squeeze-and-excitation) are not followed: they gate, they do not place.
+    spacing, which its stride multiplies (Araujo et al. 2019, "Computing receptive fields", eq. 1). What functional code
+    between modules returns (a sum, a concatenation) is taken to see as much as everything before it. Outputs without a
+    grid (global context, as in squeeze-and-excitation) are not followed: they gate, they do not place.
     """
 
     def __init__(self, input_size: tuple[int, ...]) -> None:
         self._input = input_size
-        self._known: dict[Identity, tuple[float, ...]] = {}
+        self._known: dict[Identity, _Seen] = {}
         self._widest: tuple[float, ...] = (1.0,) * len(input_size)
+        self._jumps: dict[tuple[int, ...], tuple[float, ...]] = {}
         self._started = False
 
     def enter(self, number: _Numbers, args: Any, kwargs: Any) -> None:
@@ -222,37 +235,73 @@ class _Reach:
         if not self._started:
             self._started = True
             for _, tensor in tensors((args, kwargs)):
-                self._known[number(tensor)] = (1.0,) * len(self._input)
+                self._known[number(tensor)] = _Seen(self._widest, self._widest)
 
     def leave(
         self, module: nn.Module, number: _Numbers, args: Any, kwargs: Any, outputs: list[Tensor]
     ) -> tuple[float, ...] | None:
         """Return what the outputs of a finished call can see, per axis; None when it has no grid."""
-        axes = len(self._input)
-        given = [t for _, t in tensors((args, kwargs))]
+        given = next((t for _, t in tensors((args, kwargs))), None)
         if not outputs:
             return None
         if _ATTENTION.search(type(module).__name__.lower()):  # whatever its code, it lets places see each other
             self._widest = tuple(float(s) for s in self._input)
-            self._known |= {number(output): self._widest for output in outputs}
+            self._known |= {number(output): _Seen(self._widest, self._jump(output)) for output in outputs}
         already = self._known.get(number(outputs[0]))
         if already is not None:
-            return already
-        base = self._widest
-        if given and (known := self._known.get(number(given[0]))) is not None:
-            base = known
-        kernel = getattr(module, "kernel_size", None)
-        if kernel is not None and given and given[0].ndim == axes + 2 and not list(module.children()):
-            kernel = (kernel,) * axes if isinstance(kernel, int) else tuple(kernel)
-            dilation = getattr(module, "dilation", 1)
-            dilation = (dilation,) * axes if isinstance(dilation, int) else tuple(dilation)
-            spacing = [s / g for s, g in zip(self._input, given[0].shape[2:], strict=True)]
-            if len(kernel) == axes == len(dilation):
-                base = tuple(b + (k - 1) * d * j for b, k, d, j in zip(base, kernel, dilation, spacing, strict=True))
-        elif list(module.children()):
-            base = self._widest  # a container whose result is new came out of functional code
-        if max(outputs[0].shape[2:], default=1) > 1:
-            for output in outputs:
-                self._known[number(output)] = base
+            return already.reach
+        # a container whose result is new came out of functional code
+        source = None if given is None or list(module.children()) else self._known.get(number(given))
+        base = self._widest if source is None else source.reach
+        jump = self._jump(outputs[0])
+        windows = None if given is None or list(module.children()) else self._windows(module, given, outputs[0])
+        if given is not None and windows is not None:
+            before = self._jump(given) if source is None else source.jump
+            base = tuple(b + (seen - 1) * j for b, (seen, _), j in zip(base, windows, before, strict=True))
+            jump = tuple(step * j for (_, step), j in zip(windows, before, strict=True))
+        elif source is not None and given is not None and given.shape[2:] == outputs[0].shape[2:]:
+            jump = source.jump
+        grid = tuple(outputs[0].shape[2:])
+        if max(grid, default=1) > 1:
+            self._known |= {number(output): _Seen(base, jump) for output in outputs}
+            self._jumps[grid] = jump
             self._widest = tuple(max(a, b) for a, b in zip(self._widest, base, strict=True))
         return base
+
+    def _jump(self, tensor: Tensor) -> tuple[float, ...]:
+        """Return the spacing of what functional code made: that of the latest grid like it, else by its size alone."""
+        grid = tuple(tensor.shape[2:])
+        if len(grid) != len(self._input) or 0 in grid:
+            return (1.0,) * len(self._input)
+        return self._jumps.get(grid, tuple(s / g for s, g in zip(self._input, grid, strict=True)))
+
+    def _windows(self, module: nn.Module, given: Tensor, output: Tensor) -> list[tuple[float, float]] | None:
+        """Return how many positions in a row a convolution or pooling looks at, and its step, per axis."""
+        axes = len(self._input)
+        if given.ndim != axes + 2 or output.ndim != axes + 2:
+            return None
+        sides = [*zip(given.shape[2:], output.shape[2:], strict=True)]
+        kernel, dilation, stride = (
+            _per_axis(getattr(module, name, default), axes)
+            for name, default in (("kernel_size", None), ("dilation", 1), ("stride", None))
+        )
+        if kernel is None or dilation is None:
+            if getattr(module, "output_size", None) is None:
+                return None
+            return [(float(_widest_bin(old, new)), old / new) for old, new in sides]  # adaptive pooling
+        steps = stride or tuple(max(1, round(old / new)) for old, new in sides)
+        spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        if getattr(module, "transposed", False):  # an output sees every step-th place of the span
+            return [(float(-(-span // step)), 1 / step) for span, step in zip(spans, steps, strict=True)]
+        return [(float(span), float(step)) for span, step in zip(spans, steps, strict=True)]
+
+
+def _per_axis(value: Any, axes: int) -> tuple[int, ...] | None:
+    """Return a module's setting with one number per axis; None where it is something else."""
+    values = (value,) * axes if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
+    return values if len(values) == axes and all(isinstance(v, int) for v in values) else None
+
+
+def _widest_bin(old: int, new: int) -> int:
+    """Return how many of `old` positions the largest of `new` bins of adaptive pooling holds."""
+    return max(-(-(i + 1) * old // new) - i * old // new for i in range(new))
