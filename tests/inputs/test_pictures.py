@@ -2,9 +2,12 @@
 
 import contextlib
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -222,3 +225,60 @@ def test_real_photographs(data_folder):
     for path in paths[::20]:
         x = read(path)
         close(x, to_tensor(Image.open(path).convert("RGB")))
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """16 bits in each of 3 channels, of which 8 bits would leave 16 levels."""
+    return np.random.default_rng(0).integers(0, 4096, (5, 7, 3), dtype=np.uint16)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sixteen_bits_in_every_channel_of_a_tiff(tmp_path, deep, orientation):
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+    image = Image.fromarray((deep >> 4).astype(np.uint8))
+    image.getexif()[274] = orientation
+    upright = read(image).data * 255  # the upper bits, turned by Pillow
+    x = read(tmp_path / "a.tif")
+    assert (x.data * 65535).round().remainder(16).any()
+    torch.testing.assert_close((x.data * 65535 / 16 + 1e-3).floor(), upright.round())
+    assert x.channels == ("red", "green", "blue")
+
+
+def test_transparency_in_sixteen_bits(tmp_path, deep):
+    alpha = np.full((5, 7, 1), 65535 // 5, np.uint16)
+    both = np.concatenate([deep, alpha], axis=-1)
+    tifffile.imwrite(tmp_path / "a.tif", both, photometric="rgb", extrasamples=["unassalpha"])
+    close(read(tmp_path / "a.tif"), np.moveaxis(deep, -1, 0) / 65535 / 5 + 4 / 5)
+
+
+def test_tiffs_beyond_pillow(tmp_path):
+    field = np.random.default_rng(1).normal(size=(5, 7))
+    tifffile.imwrite(tmp_path / "a.tif", field)
+    close(read(tmp_path / "a.tif"), field[None])
+    stains = np.random.default_rng(2).integers(0, 256, (6, 5, 7), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "b.tif", stains, photometric="minisblack", planarconfig="separate")
+    x = read(tmp_path / "b.tif")
+    close(x, stains / 255)
+    assert x.channels == tuple(f"channel {i}" for i in range(6))
+    with pytest.raises(InputError, match="more than the limit of 10"):
+        read(tmp_path / "b.tif", max_pixels=10)
+
+
+def test_a_png_of_sixteen_bits_per_channel_says_what_is_lost(tmp_path, deep):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)
+    header = struct.pack(">IIBBBBB", 7, 5, 16, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    with pytest.warns(HeatproofWarning, match="16 bits per channel, of which the upper 8 are read"):
+        x = read(tmp_path / "a.png")
+    close(x, np.moveaxis(deep >> 8, -1, 0) / 255)
+
+
+def test_a_broken_link_is_named(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(InputError, match=r"a\.png is a link to .*gone\.png, which does not exist"):
+        read(tmp_path / "a.png")

@@ -49,6 +49,8 @@ def from_array(
         raise InputError(f"{name} is an array of type {array.dtype}; give one of numbers (uint8, float32, ...).")
     if isinstance(array, np.ma.MaskedArray):
         raise InputError(f"{name} is a masked array, whose mask would be lost; fill it first, as with .filled(0).")
+    if array.size == 0:
+        raise InputError(f"{name} is empty: its shape is {array.shape}; give at least one sample.")
     if layout is None:
         layout = _evident_layout(array.shape, name)
     # a copy of its own, of a type and byte order that torch knows
@@ -74,8 +76,9 @@ def from_tensor(
     Raises:
         InputError: what looks like a batch, or descriptions that do not fit.
     """
-    if tensor.layout is not torch.strided or tensor.is_quantized:
-        raise InputError(f"{name} is a tensor of layout {tensor.layout} and type {tensor.dtype}; pass a dense one.")
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+        where = "without values (on the meta device)" if tensor.is_meta else f"of layout {tensor.layout}"
+        raise InputError(f"{name} is a tensor {where} and type {tensor.dtype}; pass a dense one.")
     if layout is None:
         if tensor.ndim == 4 and tensor.shape[1] in _FEW:
             raise InputError(

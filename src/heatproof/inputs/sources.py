@@ -196,6 +196,8 @@ def _check_options(reader: Callable[..., Input], options: dict[str, Any], what: 
 
 
 def _missing(path: Path) -> str:
+    if path.is_symlink():
+        return f"{path} is a link to {path.readlink()}, which does not exist; mend the link."
     siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
     return f"{path} does not exist{nearest(path.name, siblings, 2) or f'; check the path (now in {Path.cwd()}).'}"
 
