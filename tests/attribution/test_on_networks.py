@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from tests.attribution.opened import draw, opened, rectifying
 from torch import Tensor, nn
 
+import heatproof as hp
 from heatproof.attribution import method, methods
 from heatproof.capture.rectify import Rectified
 from heatproof.errors import ExplainError, HeatproofWarning, MethodError
@@ -212,3 +213,14 @@ def test_an_exported_program_keeps_its_relus():
     assert mode.rectified == 2
     found = torch.autograd.grad(score.gather(1, torch.tensor([[0], [1], [2]])).sum(), leaf)[0].sum(1)
     torch.testing.assert_close(found, expected[:, 0])
+
+
+def test_a_map_names_the_layer_that_it_was_built_on():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)),
+    )
+    found = hp.explain(net, torch.rand(1, 3, 9, 9), 1, method=["gradcam", "gradient", "guided_gradcam"], layer="1")
+    assert [ex.layer for ex in found.values()] == ["1", "input", "1"]
+    assert hp.explain(net, torch.rand(1, 3, 9, 9), 1, method="guided_gradcam").layer == "3"

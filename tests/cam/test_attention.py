@@ -231,3 +231,19 @@ def test_tokens_that_are_merged_cannot_be_followed():
 
     with pytest.raises(MethodError, match="'layer16' attends from 16 to 16 tokens where 9 are attended to later"):
         walk_back([layer(16), layer(9)], torch.ones(1, 1, 9), residual=1.0, attended=1.0)
+
+
+def test_attention_is_captured_once_for_all_methods(monkeypatch):
+    from heatproof.capture import source
+
+    calls = []
+    original = source.attention_layers
+    monkeypatch.setattr(source, "attention_layers", lambda *args: calls.append(args) or original(*args))
+    torch.manual_seed(0)
+    net = torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=3)
+    torch.nn.init.normal_(net.heads.head.weight)
+    found = hp.explain(net, torch.rand(1, 3, 32, 32), 1, method=list(ALL))
+    assert (list(found), len(calls)) == (list(ALL), 1)
+    torch.testing.assert_close(
+        found["legrad"].maps, hp.explain(net, found["legrad"].inputs[0].data[None], 1, "legrad").maps
+    )

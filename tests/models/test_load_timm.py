@@ -95,6 +95,7 @@ def test_imagenet_labels_come_from_the_configuration(tmp_path, monkeypatch):
     """The network is built with random weights; only the download is left out."""
     create = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **kw: create(name, pretrained=False, **kw))
+    monkeypatch.setattr("heatproof.models.sources._hub.unreachable", lambda url: None)
     model = hp.load("timm:resnet18.a1_in1k")
     assert len(model.labels) == 1000
     assert model.label(281).startswith("tabby")
@@ -120,6 +121,7 @@ def test_a_folder_without_config_and_a_failed_download(tmp_path, monkeypatch):
     def offline(*args, **kwargs):
         raise ConnectionError("no network")
 
+    monkeypatch.setattr("heatproof.models.sources._hub.unreachable", lambda url: None)
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(ModelError, match=r"timm:resnet18 could not be fetched \(no network\); put model.safetensors"):
         hp.load("timm:resnet18")

@@ -118,6 +118,7 @@ def test_a_failed_download_names_the_file_to_fetch(monkeypatch):
     def offline(*args, **kwargs):
         raise urllib.error.URLError("no network")
 
+    monkeypatch.setattr("heatproof.models.sources._hub.unreachable", lambda url: None)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(ModelError, match=r"could not be fetched .*download https://.*resnet18-f37072fd.pth.*@PATH"):
         hp.load("torchvision:resnet18")

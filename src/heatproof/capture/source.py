@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -65,7 +66,11 @@ class NetworkSource:
             return tuple(self._engine.capture(self._batch, layers, lambda _output, _n: self._targets)[0])
 
     def attention(self) -> tuple[Attention, ...]:
-        """Return what every attention layer did, first to last."""
+        """Return what every attention layer did, first to last; run once, however many methods ask."""
+        return self._attention
+
+    @cached_property
+    def _attention(self) -> tuple[Attention, ...]:
         with self._cast():
             return attention_layers(self._engine, self._batch, self._targets)
 

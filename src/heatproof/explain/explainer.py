@@ -216,8 +216,7 @@ class Explainer:
             skipped[method.name] = str(error)
             return None
         plain = shots.plain
-        layers = plain.layers if method.kind == "cam" else ()
-        return Part(gathered, layers, maps, plain.scores(method), plain.targets(method))
+        return Part(gathered, plain.layers_of(method), maps, plain.scores(method), plain.targets(method))
 
     def capture_and_map(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -45,6 +46,7 @@ class Shot:
         self._engine, self._find_layers, self._resolve = engine, layers, resolve
         self._combine: Combine = combine
         self._graph = graph
+        self._on_a_cam: set[str] = set()
 
     @cached_property
     def layers(self) -> tuple[TargetLayer, ...]:
@@ -58,6 +60,10 @@ class Shot:
     @cached_property
     def _subject(self) -> tuple[Subject, Targets]:
         return open_subject(self._engine, self.batch, lambda: self.layers, self._resolve)
+
+    def layers_of(self, method: Method) -> tuple[TargetLayer, ...]:
+        """Return the layers that the method's maps, made before, came from; none for an attribution without a CAM."""
+        return self.layers if method.kind == "cam" or method.name in self._on_a_cam else ()
 
     def scores(self, method: Method) -> Tensor:
         """Return y (n, t) from the run that the method needs."""
@@ -100,7 +106,12 @@ class Shot:
     def _sources(self, method: Method) -> tuple[list[Capture] | list[Subject], list[tuple[int, ...]]]:
         if method.kind == "attribution":
             opened = self._subject[0]
-            return [opened], [tuple(opened.inputs.shape[2:])]
+
+            def noted() -> tuple[Capture, ...]:
+                self._on_a_cam.add(method.name)
+                return opened.captures()
+
+            return [replace(opened, captures=noted)], [tuple(opened.inputs.shape[2:])]
         captures = self._captured[0]
         return captures, [tuple(c.activations.shape[2:]) for c in captures]
 

@@ -5,6 +5,7 @@ never run. Needs the extra `vision`.
 """
 
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from heatproof.errors import HeatproofWarning, MissingExtraError, ModelError
 from heatproof.inputs.prepare import Preprocess, adopt
 from heatproof.inputs.probe import to_picture
 from heatproof.models.model import Model
+from heatproof.models.sources._hub import hub
 from heatproof.models.sources._options import LoadOptions, building, keep_trained
 
 NAME = "Hugging Face transformers"
@@ -45,7 +47,8 @@ def load(rest: str, options: LoadOptions) -> Model:
     )
     asked = {"num_labels": options.num_classes, "num_channels": options.in_chans}
     kwargs: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
-    with building(f"hf:{rest}", by_hand):
+    local = Path(place).is_dir()
+    with building(f"hf:{rest}", by_hand), nullcontext() if local else hub(rest, ["config.json"]):
         if options.pretrained:
             net, info = AutoModelForImageClassification.from_pretrained(
                 place, trust_remote_code=False, output_loading_info=True
@@ -59,8 +62,8 @@ def load(rest: str, options: LoadOptions) -> Model:
         else:
             config = AutoConfig.from_pretrained(place, trust_remote_code=False, **kwargs)
             net = AutoModelForImageClassification.from_config(config, trust_remote_code=False)
+        preprocess = options.preprocess if options.preprocess is not None else _preprocess(place, rest)
     net = net.float()
-    preprocess = options.preprocess if options.preprocess is not None else _preprocess(place, rest)
     labels = options.labels
     if labels is None and options.pretrained:
         names = {int(index): str(name) for index, name in net.config.id2label.items()}

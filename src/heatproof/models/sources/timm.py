@@ -4,6 +4,7 @@ Preprocessing and labels are read from the model's pretrained configuration. Nee
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 from heatproof.errors import MissingExtraError, ModelError, nearest
 from heatproof.inputs.prepare import Preprocess, adopt
 from heatproof.models.model import Model
+from heatproof.models.sources._hub import hub, site
 from heatproof.models.sources._options import LoadOptions, building, for_channels, keep_trained
 
 NAME = "timm"
@@ -39,7 +41,7 @@ def load(rest: str, options: LoadOptions) -> Model:
         f"put model.safetensors and config.json of timm/{rest} into a folder and load 'timm:FOLDER', "
         f"or load('file:WEIGHTS', arch='timm:{rest}')."
     )
-    with building(f"timm:{rest}", by_hand):
+    with building(f"timm:{rest}", by_hand), _reachable(name) if options.pretrained else nullcontext():
         net = timm.create_model(name, pretrained=options.pretrained, **kwargs)
     preprocess = options.preprocess
     if preprocess is None:
@@ -48,6 +50,20 @@ def load(rest: str, options: LoadOptions) -> Model:
     if labels is None and options.pretrained:
         labels = _labels(net)
     return Model(net, preprocess, labels, name=Path(rest).name)
+
+
+def _reachable(name: str) -> AbstractContextManager[None]:
+    """Return what makes sure that the weights of a model can be had at all, before timm tries for long."""
+    import timm
+
+    if name.startswith("local-dir:"):
+        return nullcontext()
+    if name.startswith(("hf-hub:", "hf_hub:")):
+        return hub(name.partition(":")[2].partition("@")[0], ["config.json"])
+    config: Any = timm.get_pretrained_cfg(name)
+    if getattr(config, "hf_hub_id", None):
+        return hub(config.hf_hub_id, [config.hf_hub_filename or "model.safetensors", "pytorch_model.bin"])
+    return site(getattr(config, "url", None) or None)
 
 
 def _name(rest: str) -> str:

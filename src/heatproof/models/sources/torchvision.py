@@ -13,6 +13,7 @@ from typing import Any
 from heatproof.errors import HeatproofWarning, MissingExtraError, ModelError, nearest
 from heatproof.inputs.prepare import Preprocess, adopt
 from heatproof.models.model import Model
+from heatproof.models.sources._hub import site
 from heatproof.models.sources._options import LoadOptions, building, keep_trained, take_channels
 from heatproof.models.sources.file import load_checkpoint
 
@@ -46,7 +47,7 @@ def load(rest: str, options: LoadOptions) -> Model:
         kwargs["weights_backbone"] = None  # detection and segmentation builders download a backbone otherwise
     url = getattr(weights, "url", "its URL")
     by_hand = f"download {url} elsewhere and load 'torchvision:{name}@PATH', PATH being the file."
-    with building(f"torchvision:{rest}", by_hand), warnings.catch_warnings():
+    with building(f"torchvision:{rest}", by_hand), site(getattr(weights, "url", None)), warnings.catch_warnings():
         # inception_v3 and googlenet warn that their own weight initialization will change
         warnings.filterwarnings("ignore", message=".*default weight initialization.*", category=FutureWarning)
         net = take_channels(models.get_model(name, weights=weights, **kwargs), options.in_chans)
