@@ -123,7 +123,7 @@ class ArrowSource:
         column = self.roles.path or ""
         data, name = _content(cell_of(path, row, column))
         if data is not None:
-            return read_bytes(data, entry.id, name)
+            return read_bytes(data, entry.id, name or "picture.png")
         if not name:
             raise InputError(f"{entry.id} has nothing in the column {column!r}; add its picture.")
         return read_place(join(str(Path(path).parent), name), entry.id)

@@ -16,6 +16,9 @@ NAME = "array"
 ALIASES = (".npy", ".npz")
 TIER = "core"
 
+_LARGEST = 2**31
+"""Bytes that an archive may unpack to."""
+
 
 def read(
     path: Path,
@@ -48,8 +51,18 @@ def read(
     return from_array(values, layout=layout, axis=axis, channels=channels, name=name, source=path, allow_nan=allow_nan)
 
 
+def _refuse_bomb(archive: zipfile.ZipFile, name: str) -> None:
+    size = sum(one.file_size for one in archive.infolist())
+    if size > _LARGEST:
+        raise InputError(
+            f"{name} holds {size} bytes of arrays, more than the limit of {_LARGEST}, which guards against "
+            "decompression bombs; save the array as .npy."
+        )
+
+
 def _from_archive(archive: Any, name: str, array: str | None) -> np.ndarray:
     with archive:
+        _refuse_bomb(archive.zip, name)
         names: list[str] = list(archive.files)
         if array is None and len(names) == 1:
             return archive[names[0]]
