@@ -17,6 +17,7 @@ BLOCK = 20_000
 _SIDE_FILES = frozenset({"thumbs.db", "desktop.ini"})
 _TABLES = (".csv", ".tsv")
 _PEEK = 4096
+_FOLDER, _LINK = 1, 2
 _CELLS = re.compile(r"[,;\t]")
 
 Kind = Literal["input", "side file", "unreadable folder", "loop"]
@@ -74,17 +75,21 @@ def _listed(folder: str) -> Iterator[tuple[str, bool, bool]]:
     while True:
         try:
             with os.scandir(folder) as entries:
-                named = ((os.fsencode(entry.name), entry) for entry in entries if not entry.name.startswith("."))
-                later = ((name, _is_folder(entry), entry.is_symlink()) for name, entry in named if name > last)
-                block = heapq.nsmallest(BLOCK, later)
+                named = (_packed(entry) for entry in entries if not entry.name.startswith("."))
+                block = heapq.nsmallest(BLOCK, (one for one in named if one > last))
         except OSError:
             yield "", False, False
             return
-        for name, is_folder, is_link in block:
-            yield os.fsdecode(name), is_folder, is_link
+        for one in block:
+            yield os.fsdecode(one[:-2]), bool(one[-1] & _FOLDER), bool(one[-1] & _LINK)
         if len(block) < BLOCK:
             return
-        last = block[-1][0]
+        last = block[-1]
+
+
+def _packed(entry: os.DirEntry[str]) -> bytes:
+    """Return the name, a zero, which no name holds and no byte is less than, and what it is: a tuple takes more."""
+    return os.fsencode(entry.name) + bytes((0, _FOLDER * _is_folder(entry) | _LINK * entry.is_symlink()))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -15,7 +15,7 @@ from heatproof.audit.entry import Cell, Entry, Roles
 from heatproof.audit.sources._annotation import read_annotation, shapes_text
 from heatproof.audit.sources._fingerprint import fingerprint_of_file
 from heatproof.audit.sources._names import id_of
-from heatproof.audit.sources._places import folder_of, folder_with, is_url, join, read_place
+from heatproof.audit.sources._places import folder_of, folder_with, is_absolute, is_url, join, read_place
 from heatproof.audit.sources._roles import IDS, PARENT, find_roles, marked_by
 from heatproof.audit.sources._rows import Row, Table, is_table, open_table
 from heatproof.audit.sources._unique import Unique
@@ -159,9 +159,9 @@ class TableSource:
         if is_url(path):
             scheme, mark, rest = path.partition("?")[0].partition("://")
             return scheme + mark + rest.rpartition("@")[2]  # queries and users' names carry secrets
-        place = Path(path)
-        if not place.is_absolute():
+        if not is_absolute(path):
             return path
+        place = Path(path)
         inside = place.is_relative_to(self._base)
         return place.relative_to(self._base).as_posix() if inside else "/".join(place.parts[-2:])
 
