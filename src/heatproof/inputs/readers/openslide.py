@@ -1,0 +1,65 @@
+"""OpenSlide: the formats of most scanners, DICOM and tiled TIFF."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from heatproof.errors import MissingExtraError
+from heatproof.inputs.readers._reader import NotMine, Unreadable, level_scale, on_white, positive
+
+NAME = "OpenSlide"
+ALIASES = ()
+TIER = "core"
+
+
+class OpenSlideReader:
+    """A slide that OpenSlide has opened."""
+
+    def __init__(self, library: Any, path: Path) -> None:
+        self._library, self._path = library, path
+        self._lock = threading.Lock()
+        self._slide = library.OpenSlide(str(path))
+        told = self._slide.properties
+        self.vendor = str(told.get("openslide.vendor", "unknown"))
+        self.levels = tuple((int(w), int(h)) for w, h in self._slide.level_dimensions)
+        self.mpp = (positive(told.get("openslide.mpp-x")), positive(told.get("openslide.mpp-y")))
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
+        """Return a region of a level, see `Reader.read`."""
+        scale = level_scale(self.levels[0], self.levels[level])
+        place = (round(x * scale.x), round(y * scale.y))
+        slide = self._slide
+        try:
+            return on_white(slide.read_region(place, level, (width, height)))
+        except self._library.OpenSlideError as error:
+            self._reopen(slide)  # after an error the library refuses all else from the same handle
+            raise Unreadable(" ".join(str(error).split())) from error
+
+    def _reopen(self, broken: Any) -> None:
+        with self._lock:
+            if self._slide is broken:  # another thread may have done it
+                self._slide = self._library.OpenSlide(str(self._path))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._slide.close()
+
+
+def open_slide(path: Path) -> OpenSlideReader:
+    """Open a slide.
+
+    Raises:
+        NotMine: it is not of a format that OpenSlide knows, or it is broken.
+        MissingExtraError: the library is not installed.
+    """
+    try:
+        import openslide
+    except ImportError as error:
+        raise MissingExtraError("openslide-python", "slides") from error
+    try:
+        return OpenSlideReader(openslide, path)
+    except openslide.OpenSlideError as error:
+        raise NotMine(" ".join(str(error).split())) from error
