@@ -67,6 +67,7 @@ clean: ## remove what these targets made
 
 .venv/.package: .venv/.uv pyproject.toml constraints.txt
 	$(UV_INSTALL) $(BIN)/python -c constraints.txt -b constraints.txt -e ".[vision,audit]"
+	$(UV_INSTALL) $(BIN)/python -c constraints.txt -b constraints.txt -e ".[vision,slides,medical]"
 	@touch $@
 
 .venv/.dev: .venv/.package

@@ -52,16 +52,17 @@ class Slide:
     def _scales(self) -> tuple[Scale, ...]:
         return tuple(level_scale(self.size, level) for level in self.reader.levels)
 
-    def scale(self, mpp: float) -> Scale:
+    def scale(self, mpp: float | int) -> Scale:
         """Return how many pixels of the finest level one pixel at `mpp` spans."""
         return Scale(mpp / self.mpp[0], mpp / self.mpp[1])
 
-    def size_at(self, mpp: float) -> tuple[int, int]:
+    def size_at(self, mpp: float | int) -> tuple[int, int]:
         """Return width and height in pixels at `mpp`, rounded up."""
         wanted = self.scale(mpp)
-        return tuple(int(np.ceil(side / one - 1e-6)) for side, one in zip(self.size, (wanted.x, wanted.y), strict=True))
+        width, height = self.size
+        return int(np.ceil(width / wanted.x - 1e-6)), int(np.ceil(height / wanted.y - 1e-6))
 
-    def check(self, mpp: float) -> None:
+    def check(self, mpp: float | int) -> None:
         """Raise where the slide is coarser than what a model wants to see.
 
         Raises:
@@ -72,11 +73,12 @@ class Slide:
             raise UsageError(f"mpp={mpp} must be above 0: the microns per pixel that the model was trained at.")
         if mpp < max(self.mpp) * (1 - _SLACK):
             raise InputError(
-                f"The model wants {mpp:g} microns per pixel, but {self.path.name} was scanned at {max(self.mpp):g}: the "
-                f"detail it was trained on is not there. Use a finer scan, or a model for {max(self.mpp):g} or coarser."
+                f"The model wants {mpp:g} microns per pixel, but {self.path.name} was scanned at {max(self.mpp):g}: "
+                f"the detail it was trained on is not there. Use a finer scan, or a model for {max(self.mpp):g} or "
+                "coarser."
             )
 
-    def read(self, x: int, y: int, width: int, height: int, mpp: float) -> UInt8[np.ndarray, "h w 3"]:
+    def read(self, x: int, y: int, width: int, height: int, mpp: float | int) -> UInt8[np.ndarray, "h w 3"]:
         """Return a region as RGB at `mpp`; what lies outside of the slide is white.
 
         Neighboring regions fit without a seam: a pixel's value does not depend on which region it was read with.
@@ -100,7 +102,7 @@ class Slide:
         box = (begin[0] - left, begin[1] - top, end[0] - left, end[1] - top)
         return np.asarray(source.resize((width, height), Image.Resampling.BILINEAR, box=box))
 
-    def overview(self, mpp: float) -> UInt8[np.ndarray, "h w 3"]:
+    def overview(self, mpp: float | int) -> UInt8[np.ndarray, "h w 3"]:
         """Return the whole slide at a coarse `mpp`, read part by part, so that memory stays bounded.
 
         Parts that cannot be decoded are white.
@@ -114,7 +116,7 @@ class Slide:
                 continue
         return whole
 
-    def _parts(self, width: int, height: int, mpp: float) -> Iterator[tuple[int, int, int, int]]:
+    def _parts(self, width: int, height: int, mpp: float | int) -> Iterator[tuple[int, int, int, int]]:
         wanted = self.scale(mpp)
         have = self._scales[self._level(wanted)]
         side = max(1, int(_COARSEST_READ / max(wanted.x / have.x, wanted.y / have.y, 1.0)))
@@ -149,7 +151,7 @@ class Slide:
         self.close()
 
 
-def open_slide(path: str | Path, mpp: float | tuple[float, float] | None = None) -> Slide:
+def open_slide(path: str | Path, mpp: float | int | tuple[float, float] | None = None) -> Slide:
     """Open a whole slide.
 
     Args:
@@ -199,7 +201,7 @@ def _opened(path: Path) -> Reader:
     )
 
 
-def _resolution(path: Path, reader: Reader, given: float | tuple[float, float] | None) -> tuple[float, float]:
+def _resolution(path: Path, reader: Reader, given: float | int | tuple[float, float] | None) -> tuple[float, float]:
     if given is not None:
         pair = (float(given), float(given)) if isinstance(given, int | float) else (float(given[0]), float(given[1]))
         if not all(0 < side < float("inf") for side in pair):

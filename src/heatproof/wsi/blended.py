@@ -1,4 +1,4 @@
-"""Overlapping windows for every other network: each explained by itself, then blended; such maps depend on the tiling."""
+"""Overlapping windows for every other network, each explained by itself, then blended: they depend on the tiling."""
 
 from itertools import product
 from pathlib import Path

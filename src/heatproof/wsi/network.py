@@ -87,8 +87,8 @@ class Network:
             model = Model(model.net, replace(prepare, resize=None, crop=None), model.labels, model.name, model.source)
         elif prepare is not None:
             raise ModelError(
-                f"The preprocessing of {model.name} is a function ({type(prepare).__name__}), and what it does to sizes "
-                "is not known; on slides the microns per pixel decide. Give its mean and std: --preprocess FILE.json, "
+                f"The preprocessing of {model.name} is a function ({type(prepare).__name__}); what it does to sizes is "
+                "not known, and on slides the microns per pixel decide. Give its mean and std: --preprocess FILE.json, "
                 "or in Python Model(net, Preprocess(mean=..., std=...))."
             )
         return cls(model, Engine(model.net), target, layer)
@@ -112,8 +112,8 @@ class Network:
                 if classes != 1:
                     some = ", ".join(repr(self.model.label(i)) for i in range(min(classes, 4)))
                     raise TargetError(
-                        f"The network has {classes} classes; name the one to explain over the whole slide with --target "
-                        f"({some}{', ...' if classes > 4 else ''})."
+                        f"The network has {classes} classes; name the one to explain over the whole slide with "
+                        f"--target ({some}{', ...' if classes > 4 else ''})."
                     )
                 wanted = 0
             count = None if self.model.labels is None else len(self.model.labels)
@@ -131,8 +131,8 @@ class Network:
 def study(network: Network, read: Read, center: tuple[int, int], method: str, window: int) -> Way:
     """Find out how to run a network over a slide.
 
-    Seamless takes a head that is linear in each channel's mean, a layer whose positions see a bounded part of the input,
-    and proof on this slide: positions must come out the same with little and with much around them.
+    Seamless takes a head that is linear in each channel's mean, a layer whose positions see a bounded part of the
+    input, and proof on this slide: positions must come out the same with little and with much around them.
 
     Args:
         network: the network.
@@ -171,7 +171,7 @@ def study(network: Network, read: Read, center: tuple[int, int], method: str, wi
         return blended(why)
     bias = float(capture.scores[0, 0] - (weights @ capture.activations[0].flatten(1)).mean())
     why = "the head is linear in the mean of each channel: one set of weights holds for the whole slide"
-    return Way("seamless", why, layer, spacing, halo, weights, bias, name)
+    return Way("seamless", why, layer, float(spacing), halo, weights, bias, name)
 
 
 def _capture(network: Network, picture: UInt8[np.ndarray, "h w 3"]) -> tuple[Capture, TargetLayer, str]:
@@ -179,14 +179,14 @@ def _capture(network: Network, picture: UInt8[np.ndarray, "h w 3"]) -> tuple[Cap
     layers = network.engine.layers(batch, network.layer, resolver)
     if len(layers) != 1:
         names = ", ".join(layer.title for layer in layers)
-        raise LayerError(f"A slide's map is made at one layer, but there are {len(layers)} ({names}); name one of them.")
+        raise LayerError(
+            f"A slide's map is made at one layer, but there are {len(layers)} ({names}); name one of them."
+        )
     captures, targets, _ = network.engine.capture(batch, layers, resolver)
     return captures[0], layers[0], targets[0][0].name
 
 
-def _reach(
-    network: Network, read: Read, center: tuple[int, int]
-) -> tuple[Capture, TargetLayer, str, int] | str:
+def _reach(network: Network, read: Read, center: tuple[int, int]) -> tuple[Capture, TargetLayer, str, int] | str:
     """Return a capture large enough to see how far a position sees; or why there is none."""
     for side in _PROBES:
         capture, layer, name = _capture(network, _around(read, center, side))

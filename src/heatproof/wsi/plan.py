@@ -55,7 +55,7 @@ class Plan:
         return tissue.over(column, row, self.microns, (self.core, self.core))
 
 
-def make_plan(slide: Slide, tissue: Tissue, way: Way, mpp: float, window: int, side: int | None = None) -> Plan:
+def make_plan(slide: Slide, tissue: Tissue, way: Way, mpp: float | int, window: int, side: int | None = None) -> Plan:
     """Return the plan.
 
     Args:

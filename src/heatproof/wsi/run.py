@@ -54,7 +54,9 @@ class Prepared:
     def megabytes(self) -> float:
         """Return a rough upper bound of the memory beside the model: tiles waiting, and one batch's largest layers."""
         pixels = self.plan.side**2 * self.batch_size
-        channels = max((m.out_channels for m in self.network.model.net.modules() if isinstance(m, nn.Conv2d)), default=64)
+        channels = max(
+            (m.out_channels for m in self.network.model.net.modules() if isinstance(m, nn.Conv2d)), default=64
+        )
         return (pixels * (5 * 3 + 2 * 4 * min(channels, 64)) + self.tissue.mask.size * 8) / 1e6
 
 
@@ -63,7 +65,7 @@ def prepare(
     slide: Slide,
     target: Any = None,
     *,
-    mpp: float,
+    mpp: float | int,
     method: str = "gradcam",
     layer: LayerSpec = None,
     tissue: Tissue | None = None,
@@ -91,6 +93,7 @@ def prepare(
         InputError: the slide has no tissue, or is coarser than `mpp`.
         TargetError, LayerError, MethodError, ModelError: as their names say.
     """
+    mpp = float(mpp)
     slide.check(mpp)
     model = as_model(model)
     window = window or _window(model)
@@ -106,8 +109,8 @@ def explain_slide(
     ready: Prepared,
     out: str | Path,
     *,
-    level: float | None = None,
-    vmax: float | None = None,
+    level: float | int | None = None,
+    vmax: float | int | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> SlideMap:
     """Run the network over the tissue; a folder with an unfinished run of the same plan is finished.
@@ -128,11 +131,11 @@ def explain_slide(
     plan, way = ready.plan, ready.way
     about = _about(ready)
     journal = Journal(folder / "run", about)
-    canvas = Canvas.create(folder / "map.ome.zarr", plan.shape, plan.microns, plan.core if way.mode == "seamless" else 256)
+    canvas = Canvas.create(
+        folder / "map.ome.zarr", plan.shape, plan.microns, plan.core if way.mode == "seamless" else 256
+    )
     if way.mode == "seamless":
-        seamless.run(
-            ready.network, ready.slide, ready.tissue, plan, way, canvas, journal, ready.batch_size, advance
-        )
+        seamless.run(ready.network, ready.slide, ready.tissue, plan, way, canvas, journal, ready.batch_size, advance)
     else:
         blended.run(
             ready.network,
@@ -148,12 +151,14 @@ def explain_slide(
         )
     tiles = _tiles(ready, journal)
     if all(tile.problem is not None for tile in tiles):
-        raise ExplainError(f"None of the {len(tiles)} tiles of {ready.slide.path.name} can be read ({tiles[0].problem}).")
+        raise ExplainError(
+            f"None of the {len(tiles)} tiles of {ready.slide.path.name} can be read ({tiles[0].problem})."
+        )
     canvas.build_pyramid()
     return _scaled(SlideMap(folder, ready.slide, ready.tissue, canvas, tiles, 0.0, 1.0, about), way, level, vmax)
 
 
-def _scaled(found: SlideMap, way: Way, level: float | None, vmax: float | None) -> SlideMap:
+def _scaled(found: SlideMap, way: Way, level: float | int | None, vmax: float | int | None) -> SlideMap:
     """Return the map with its absolute levels."""
     _, values = found.working()
     positive = values[np.isfinite(values) & (values > 0)]
@@ -163,9 +168,7 @@ def _scaled(found: SlideMap, way: Way, level: float | None, vmax: float | None) 
     limit = vmax if vmax is not None else max(top, 2 * (chosen or 0.0), 1.0)
     if chosen is None:
         chosen = limit / 2
-    return SlideMap(
-        found.folder, found.slide, found.tissue, found.canvas, found.tiles, chosen, limit, found.about
-    )
+    return SlideMap(found.folder, found.slide, found.tissue, found.canvas, found.tiles, chosen, limit, found.about)
 
 
 def _tiles(ready: Prepared, journal: Journal) -> tuple[Tile, ...]:
@@ -244,5 +247,7 @@ def _middle(tissue: Tissue, mpp: float) -> tuple[int, int]:
     from scipy.ndimage import uniform_filter
 
     side = max(3, round(512 * mpp / tissue.mpp))
-    row, column = np.unravel_index(int(np.argmax(uniform_filter(tissue.mask.astype(np.float32), side))), tissue.mask.shape)
+    row, column = np.unravel_index(
+        int(np.argmax(uniform_filter(tissue.mask.astype(np.float32), side))), tissue.mask.shape
+    )
     return round((column + 0.5) * tissue.mpp / mpp), round((row + 0.5) * tissue.mpp / mpp)

@@ -9,6 +9,7 @@ from skimage.filters import threshold_otsu
 
 from heatproof.errors import InputError
 from heatproof.inputs.slide import Slide
+from heatproof.wsi._parts import connected
 
 _FINEST, _MOST = 8.0, 3000  # microns per pixel of the mask, and the pixels that it has at most on one side
 _STRONG = 0.2  # saturations beyond it count as this much: else Otsu would part brown from pale, not tissue from glass
@@ -118,7 +119,7 @@ def segment(picture: UInt8[np.ndarray, "h w 3"], mpp: float) -> Bool[np.ndarray,
     Source: Otsu 1979, "A threshold selection method from gray-level histograms"; thresholds are kept in a range that
     glass and stained tissue leave free.
     """
-    ink = ndimage.binary_dilation(pen_marks(picture), iterations=2)
+    ink = np.asarray(ndimage.binary_dilation(pen_marks(picture), iterations=2), bool)
     saturation, brightness = _saturation(_balanced(picture))
     saturation = ndimage.median_filter(saturation, 3)
     seen = np.minimum(saturation[~ink], _STRONG)
@@ -153,7 +154,7 @@ def _saturation(picture: Real[np.ndarray, "h w 3"]) -> tuple[Float[np.ndarray, "
 
 def _without_small(mask: Bool[np.ndarray, "h w"], least: float) -> Bool[np.ndarray, "h w"]:
     """Remove connected parts of fewer than `least` pixels."""
-    labels, count = ndimage.label(mask)
+    labels, count = connected(mask)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     keep = sizes >= least
     keep[0] = False

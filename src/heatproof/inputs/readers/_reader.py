@@ -1,7 +1,7 @@
 """What every reader of whole slides offers."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,6 +16,7 @@ class Unreadable(Exception):  # noqa: N818  becomes a mark in the result, see `h
     """A region of a slide cannot be decoded; the message says why."""
 
 
+@runtime_checkable
 class Reader(Protocol):
     """An open slide.
 
@@ -58,7 +59,7 @@ def level_scale(finest: tuple[int, int], level: tuple[int, int]) -> Scale:
     ratios = [a / b for a, b in zip(finest, level, strict=True)]
     whole = round(ratios[0])
     if all(abs(b - a / whole) <= 1 for a, b in zip(finest, level, strict=True)):
-        return Scale(whole, whole)
+        return Scale(float(whole), float(whole))
     return Scale(*ratios)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from heatproof.errors import MissingExtraError
-from heatproof.inputs.readers._reader import NotMine, Unreadable, level_scale, on_white, positive
+from heatproof.inputs.readers._reader import NotMine, Unreadable, on_white, positive
 
 NAME = "OpenSlide"
 ALIASES = ()
@@ -29,9 +29,9 @@ class OpenSlideReader:
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
         """Return a region of a level, see `Reader.read`."""
-        scale = level_scale(self.levels[0], self.levels[level])
-        place = (round(x * scale.x), round(y * scale.y))
         slide = self._slide
+        shrink = slide.level_downsamples[level]  # its own notion, so that it starts at just this pixel of the level
+        place = (round(x * shrink), round(y * shrink))
         try:
             return on_white(slide.read_region(place, level, (width, height)))
         except self._library.OpenSlideError as error:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from heatproof.errors import MissingExtraError
-from heatproof.inputs.readers._reader import NotMine, Unreadable, level_scale, positive
+from heatproof.inputs.readers._reader import NotMine, Unreadable, positive
 
 NAME = "TiffSlide"
 ALIASES = (".ome.tif", ".ome.tiff", ".ome.btf")
@@ -35,12 +35,12 @@ class TiffSlideReader:
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
         """Return a region of a level, see `Reader.read`."""
-        scale = level_scale(self.levels[0], self.levels[level])
-        place = (round(x * scale.x), round(y * scale.y))
+        shrink = self._slide.level_downsamples[level]  # its own notion, so that it starts at just this pixel
+        place = (round(x * shrink), round(y * shrink))
         try:
             with self._lock:
                 found = self._slide.read_region(place, level, (width, height), as_array=True)
-        except Exception as error:  # noqa: BLE001  decoders raise whatever the broken bytes lead them to
+        except Exception as error:
             raise Unreadable(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
         return np.ascontiguousarray(found[..., :3])
 
@@ -71,6 +71,6 @@ def open_slide(path: Path) -> TiffSlideReader:
     try:
         reader = TiffSlideReader(tiffslide.TiffSlide(path))
         reader.read(len(reader.levels) - 1, 0, 0, 1, 1)
-    except Exception as error:  # noqa: BLE001  whatever it raises, this reader cannot open the file
+    except Exception as error:
         raise NotMine(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
     return reader

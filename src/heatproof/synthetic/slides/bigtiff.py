@@ -33,7 +33,9 @@ class Level:
     def halved(self) -> "Level":
         """Return the next level: each picture made of four, each combination of four once."""
         rows, columns = (-(-side // 2) for side in self.places.shape)
-        padded = np.pad(self.places, [(0, 2 * rows - self.places.shape[0]), (0, 2 * columns - self.places.shape[1])], "edge")
+        padded = np.pad(
+            self.places, [(0, 2 * rows - self.places.shape[0]), (0, 2 * columns - self.places.shape[1])], "edge"
+        )
         fours = padded.reshape(rows, 2, columns, 2).transpose(0, 2, 1, 3).reshape(-1, 4)
         kinds, places = np.unique(fours, axis=0, return_inverse=True)
         pictures = [_quarter([self.pictures[i] for i in four]) for four in kinds]
@@ -129,4 +131,3 @@ def _quarter(four: Sequence[UInt8[np.ndarray, "t t 3"]]) -> UInt8[np.ndarray, "t
     whole = np.concatenate([np.concatenate(four[:2], axis=1), np.concatenate(four[2:], axis=1)])
     side = four[0].shape[0]
     return np.rint(whole.reshape(side, 2, side, 2, 3).mean((1, 3))).astype(np.uint8)
-

@@ -47,12 +47,12 @@ def write_slide(
     path: str | Path,
     size: tuple[int, int] = (4096, 4096),
     *,
-    mpp: float | tuple[float, float] | None = 0.5,
+    mpp: float | int | tuple[float, float] | None = 0.5,
     spots: int = 2,
     tissue: bool = True,
     pen: bool = False,
     levels: int | None = None,
-    truncated: float = 1.0,
+    truncated: float | int = 1.0,
     seed: int = 0,
 ) -> Planted:
     """Write a tissue-like pyramid as BigTIFF, with round stained spots at places drawn from `seed`.

@@ -8,7 +8,7 @@ _STAINS = np.array([[0.65, 0.70, 0.29], [0.27, 0.57, 0.78]])
 """Optical density of hematoxylin and of DAB in red, green and blue (Ruifrok & Johnston 2001)."""
 
 
-def noise(side: int, scale: float, rng: Generator) -> Float[np.ndarray, "side side"]:
+def noise(side: int, scale: int, rng: Generator) -> Float[np.ndarray, "side side"]:
     """Return smooth periodic noise of mean 0 and standard deviation 1, with details of about `scale` pixels."""
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
     spectrum = np.fft.fft2(rng.standard_normal((side, side))) * np.exp(-2 * (np.pi * frequency * scale / 2) ** 2)
