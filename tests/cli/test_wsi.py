@@ -20,7 +20,8 @@ def test_a_slide_becomes_a_folder_and_goes_on_when_started_again(run, run_json, 
     assert "tiles over" in out
     assert "seamless" in out
     assert "region 1:" in out
-    told = run_json(*words, "--export", "none")
+    code, told = run_json(*words, "--export", "none")
+    assert code == 0
     assert told["mode"] == "seamless"
     assert told["regions"][0]["area_mm2"] > 0
     for name in ("overview.png", "map.ome.tif", "map.geojson", "regions.csv", "tiles.csv", "slide.json"):
@@ -32,7 +33,8 @@ def test_a_slide_becomes_a_folder_and_goes_on_when_started_again(run, run_json, 
 
 def test_the_estimate_alone_writes_nothing(run_json, planted, tmp_path):
     words = ("wsi", "bundled:dab", planted.path, "--mpp", 1, "--target", 1, "-o", tmp_path / "out", "--estimate")
-    told = run_json(*words)
+    code, told = run_json(*words)
+    assert code == 0
     assert told["tiles"] >= 1
     assert told["seconds"] > 0
     assert told["megabytes"] > 0
@@ -44,7 +46,8 @@ def test_a_given_mask_is_where_it_looks(run_json, planted, tmp_path):
     mask[50:80, 50:80] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
     words = ("wsi", "bundled:dab", planted.path, "--mpp", 1, "--target", 1, "-o", tmp_path / "out")
-    told = run_json(*words, "--tissue", tmp_path / "mask.png", "--export", "none")
+    code, told = run_json(*words, "--tissue", tmp_path / "mask.png", "--export", "none")
+    assert code == 0
     assert told["tissue_mm2"] == pytest.approx(0.15**2, rel=0.1)
 
 

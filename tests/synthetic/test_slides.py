@@ -11,7 +11,7 @@ from heatproof.synthetic.slides.plant import GLASS, PEN, STAINED, TILE, TISSUE
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    return write_slide(tmp_path_factory.mktemp("s") / "a.tiff", (3001, 2500), pen=True, seed=2)
+    return write_slide(tmp_path_factory.mktemp("s") / "a.tiff", (3072, 2560), pen=True, seed=2)
 
 
 def test_every_tile_shows_its_kind(planted):
@@ -36,7 +36,7 @@ def test_every_tile_shows_its_kind(planted):
 
 def test_coarser_levels_are_means_of_the_finest(planted):
     with openslide.OpenSlide(str(planted.path)) as slide:
-        assert slide.level_dimensions == ((3001, 2500), (1501, 1250), (751, 625))
+        assert slide.level_dimensions == ((3072, 2560), (1536, 1280), (768, 640))
         fine = np.asarray(slide.read_region((0, 0), 0, (2800, 2400)).convert("RGB")).astype(float)
         coarse = np.asarray(slide.read_region((0, 0), 2, (700, 600)).convert("RGB")).astype(float)
     mean = fine.reshape(600, 4, 700, 4, 3).mean((1, 3))

@@ -1,6 +1,6 @@
 """Whole slides: opened by the library that reads them best, and read by microns per pixel, never by level number."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -151,7 +151,7 @@ class Slide:
         self.close()
 
 
-def open_slide(path: str | Path, mpp: float | int | tuple[float, float] | None = None) -> Slide:
+def open_slide(path: str | Path, mpp: float | int | Sequence[float | int] | None = None) -> Slide:
     """Open a whole slide.
 
     Args:
@@ -201,7 +201,7 @@ def _opened(path: Path) -> Reader:
     )
 
 
-def _resolution(path: Path, reader: Reader, given: float | int | tuple[float, float] | None) -> tuple[float, float]:
+def _resolution(path: Path, reader: Reader, given: float | int | Sequence[float | int] | None) -> tuple[float, float]:
     if given is not None:
         pair = (float(given), float(given)) if isinstance(given, int | float) else (float(given[0]), float(given[1]))
         if not all(0 < side < float("inf") for side in pair):

@@ -15,6 +15,7 @@ from torch import Tensor
 from heatproof.errors import InputError, nearest
 from heatproof.inputs.arrays import from_array, from_tensor
 from heatproof.inputs.contents import HEAD, suffix_of
+from heatproof.inputs.dicom import is_dicom, read_series
 from heatproof.inputs.pictures import from_picture
 from heatproof.plugins import Plugin, discover
 from heatproof.types import Axis, Input
@@ -164,6 +165,8 @@ def _read_file(path: Path, options: dict[str, Any], name: str | None) -> Input:
     path = path.expanduser()
     try:
         if path.is_dir():
+            if any(is_dicom(file) for file in sorted(path.iterdir())[:8]):
+                return read_series(path, name=name)
             raise InputError(f"{path} is a folder; read the files in it with read(expand({str(path)!r})).")
         if not path.exists():
             raise InputError(_missing(path))

@@ -1,5 +1,8 @@
 """Whether a TIFF is whole: a copy that was cut off opens well, and fails in the middle of the work."""
 
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +28,35 @@ def check_complete(path: Path) -> None:
         return
     size, reach = path.stat().st_size, 0
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with _complaints() as complaints, tifffile.TiffFile(path) as tiff:
             for page in _pages(tiff):
                 offsets, counts = page.dataoffsets, page.databytecounts
                 reach = max(reach, *(int(o) + int(n) for o, n in zip(offsets, counts, strict=False)), 0)
     except Exception as error:  # tifffile raises whatever the missing bytes lead it to
         raise InputError(_sentence(path, f"its directories cannot be read: {type(error).__name__}")) from error
+    if complaints:
+        raise InputError(_sentence(path, f"its directories cannot be read: {complaints[0]}"))
     if reach == 0:
         raise InputError(_sentence(path, "it holds no picture"))
     if reach > size:
         raise InputError(_sentence(path, f"its tiles reach to byte {reach:,}, but the file ends at byte {size:,}"))
+
+
+@contextmanager
+def _complaints() -> Generator[list[str]]:
+    """Collect what tifffile logs as errors instead of raising, and keep it from the user's screen."""
+    log, found = logging.getLogger("tifffile"), list[str]()
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            found.append(" ".join(record.getMessage().split()))
+        return False
+
+    log.addFilter(keep)
+    try:
+        yield found
+    finally:
+        log.removeFilter(keep)
 
 
 def _pages(tiff: Any) -> list[Any]:

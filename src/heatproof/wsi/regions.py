@@ -11,7 +11,7 @@ from skimage.measure import find_contours
 from heatproof.wsi._parts import connected
 from heatproof.wsi.result import SlideMap
 
-Ring = Float[np.ndarray, "points 2"]
+Ring = Float[np.ndarray, "_ 2"]
 """A closed line: x and y in pixels of the slide's finest level, first point and last the same."""
 
 

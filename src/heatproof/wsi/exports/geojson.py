@@ -67,7 +67,7 @@ def _detections(found: SlideMap) -> Iterator[dict[str, Any]]:
 
 
 def _feature(
-    kind: str, name: str, geometry: dict[str, Any], measurements: dict[str, float], label: str | None
+    kind: str, name: str, geometry: dict[str, Any], measurements: dict[str, Any], label: str | None
 ) -> dict[str, Any]:
     properties: dict[str, Any] = {"objectType": kind, "measurements": measurements}
     if label is not None:
