@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heatproof.cli import DONE, SOME_SKIPPED, _options
+from heatproof.cli import DONE, SOME_SKIPPED, _mil, _options
 from heatproof.cli._output import print_json, progress
 from heatproof.errors import UsageError
 
 if TYPE_CHECKING:
     from heatproof.wsi import Prepared, SlideMap
+    from heatproof.wsi.tissue import Tissue
 
 _OPTIONS = ("method", "layer", "batch_size", "seed")
 """Settings of a method that are options of this command."""
 
 
 def command(
-    model: _options.ModelSpec,
-    slide: Annotated[Path, typer.Argument(help="A whole slide, in any format of OpenSlide, or OME-TIFF.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL SLIDE",
+            help="What to explain (see `heatproof explain`), and a slide in any format of OpenSlide, or OME-TIFF. With "
+            "--mil or --scores, the slide alone.",
+        ),
+    ],
     mpp: Annotated[float | None, typer.Option(help="Microns per pixel that the model was trained at.")] = None,
     target: Annotated[str | None, typer.Option(help="Class index or label to explain over the whole slide.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("heatproof-slide"),
@@ -47,6 +54,26 @@ def command(
         list[str] | None,
         typer.Option(help="ometiff, geojson, deepzoom, dicom_pm, dicom_seg, all, none. Default: ometiff and geojson."),
     ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="An expert's outlines: QuPath GeoJSON, ASAP XML, ImageScope XML.")
+    ] = None,
+    outlined: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Class of outlines that the evidence should lie in; all if none."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Class of outlines that is not looked at, such as folds or pen.")
+    ] = None,
+    mil: Annotated[
+        str | None, typer.Option(help="A multiple-instance model (a SPEC like MODEL), on features of patches.")
+    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="With --mil: the network that makes the features.")] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="With --mil: stored features (HDF5 of CLAM or TRIDENT).")
+    ] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="Draw and export a CSV with x, y and score of patches; no model is run.")
+    ] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Say what it will take, and stop.")] = False,
     batch_size: _options.BatchSize = "auto",
     device: _options.Device = "auto",
@@ -59,25 +86,55 @@ def command(
     """Explain what MODEL looks at on SLIDE; a run that was stopped goes on where it was when started again."""
     from heatproof.inputs.slide import open_slide
     from heatproof.wsi import explain_slide, prepare
+    from heatproof.wsi.annotations import mask_of, read_outlines
     from heatproof.wsi.exports import chosen
     from heatproof.wsi.files import write_results
+    from heatproof.wsi.plausibility import plausibility
     from heatproof.wsi.regions import find_regions
+    from heatproof.wsi.tissue import mask_mpp, without
 
-    if mpp is None:
+    model, slide = _model_and_slide(words, alone=mil is not None or scores is not None)
+    if mpp is None and mil is None and scores is None:
         raise UsageError(
             "--mpp is missing: give the microns per pixel that the model was trained at (0.5 is 20x, 0.25 is 40x)."
         )
+    if exclude and annotations is None:
+        raise UsageError("--exclude names a class of outlines, but there are none; add --annotations FILE.")
     exports = chosen(export or [])
+    outlines = read_outlines(annotations) if annotations is not None else []
     with open_slide(slide, _pair(slide_mpp)) as opened:
+
+        def look() -> "Tissue":
+            seen = _tissue(tissue, opened)
+            return without(seen, mask_of(outlines, opened, seen.mpp, exclude), exclude) if exclude else seen
+
+        goal = int(target) if target is not None and target.lstrip("-").isdecimal() else target
+        if scores is not None:
+            raise typer.Exit(_mil.run_scores(opened, scores, out, top, exports, vmax, as_json))
+        if mil is not None:
+            spec = encoder or model
+            made = _mil.features_of(
+                opened,
+                features,
+                None if spec is None else lambda: _options.load_model(spec, arch, None, preprocess, in_chans, device),
+                look,
+                mpp,
+                window,
+                _options.batch_limit(batch_size),
+            )
+            bagged = _options.load_model(mil, None, labels, None, None, device)
+            raise typer.Exit(_mil.run_mil(opened, bagged, made, goal, out, top, exports, as_json))
+        assert mpp is not None
+        assert model is not None
         loaded = _options.load_model(model, arch, labels, preprocess, in_chans, device)
         ready = prepare(
             loaded,
             opened,
-            int(target) if target is not None and target.lstrip("-").isdecimal() else target,
+            goal,
             mpp=mpp,
             method=method,
             layer=layer,
-            tissue=_tissue(tissue, opened),
+            tissue=look(),
             window=window,
             side=tile,
             batch_size=_options.batch_limit(batch_size),
@@ -93,12 +150,25 @@ def command(
         with progress(len(ready.plan.tiles), "tiles") as bar:
             found = explain_slide(ready, out, level=level, vmax=vmax, advance=bar.advance)
         regions = find_regions(found, top=top)
-        written = write_results(found, regions, exports)
+        extra: dict[str, Any] = {}
+        kinds = outlined or sorted({one.label for one in outlines} - {*(exclude or [])})
+        if outlines and kinds:
+            fine = mask_mpp(opened)
+            extra["plausibility"] = plausibility(found, mask_of(outlines, opened, fine, kinds), fine, ", ".join(kinds))
+        written = write_results(found, regions, exports, extra)
     if as_json:
         print_json(written.manifest | {"folder": out, "files": list(written.files)})
     else:
         _print(found, written.manifest, out)
     raise typer.Exit(SOME_SKIPPED if found.unreadable else DONE)
+
+
+def _model_and_slide(words: list[str], *, alone: bool) -> tuple[str | None, Path]:
+    if len(words) == 2:
+        return words[0], Path(words[1])
+    if len(words) == 1 and alone:
+        return None, Path(words[0])
+    raise UsageError(f"{len(words)} words were given where MODEL and SLIDE are expected: {' '.join(words)}.")
 
 
 def _pair(text: str | None) -> tuple[float, float] | None:
@@ -113,12 +183,12 @@ def _pair(text: str | None) -> tuple[float, float] | None:
     return parts[0], parts[-1]
 
 
-def _tissue(text: str, slide: Any) -> Any:
+def _tissue(text: str, slide: Any) -> "Tissue":
     from heatproof.inputs import read
     from heatproof.wsi import tissue
 
     if text == "auto":
-        return None
+        return tissue.find_tissue(slide)
     if text == "all":
         return tissue.everything(slide)
     mask = read(Path(text)).data
@@ -169,6 +239,11 @@ def _print(found: "SlideMap", manifest: dict[str, Any], out: Path) -> None:
         typer.echo(
             f"  region {region['rank']}: {region['area_mm2']:.4g} mm², {region['evidence_share']:.1%} of the evidence, "
             f"peak {region['peak']:.3g} at ({region['peak_x']:.0f}, {region['peak_y']:.0f})"
+        )
+    if plausible := manifest.get("plausibility"):
+        typer.echo(
+            f"  {plausible['share_of_evidence']:.1%} of the evidence lies in {plausible['outlined']}, which is "
+            f"{plausible['share_of_tissue']:.1%} of the tissue"
         )
     if not manifest["regions"]:
         typer.echo(f"  no place has evidence above {found.level:.3g}")

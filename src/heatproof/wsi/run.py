@@ -96,7 +96,7 @@ def prepare(
     mpp = float(mpp)
     slide.check(mpp)
     model = as_model(model)
-    window = window or _window(model)
+    window = window or window_of(model)
     tissue = tissue or find_tissue(slide)
     network = Network.of(model, target, layer)
     explainer = Explainer(network.model, layer, method, batch_size=batch_size, **settings)
@@ -232,7 +232,8 @@ def _identity(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _window(model: Model) -> int:
+def window_of(model: Model) -> int:
+    """Return the side of what a model was trained on, in pixels, as far as its preprocessing says."""
     prepare = model.preprocess
     if isinstance(prepare, Preprocess):
         if prepare.crop is not None:

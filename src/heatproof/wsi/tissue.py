@@ -1,5 +1,6 @@
 """Where the tissue is: Otsu's threshold on saturation, pen marks left out, cleaned up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +107,18 @@ def given(slide: Slide, mask: Bool[np.ndarray, "h w"], origin: str) -> Tissue:
     down_at = np.minimum((np.arange(rows) + 0.5) * height / rows, height - 1).astype(int)
     across_at = np.minimum((np.arange(columns) + 0.5) * width / columns, width - 1).astype(int)
     return Tissue(mask[np.ix_(down_at, across_at)], used, origin)
+
+
+def without(tissue: Tissue, excluded: Bool[np.ndarray, "h w"], names: Sequence[str]) -> Tissue:
+    """Return the tissue without what was excluded, a mask of the same shape.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    mask = tissue.mask & ~excluded
+    if not mask.any():
+        raise InputError(f"Nothing is left to look at: all tissue is outlined as {', '.join(names)}.")
+    return Tissue(mask, tissue.mpp, f"{tissue.origin}, without {', '.join(names)}")
 
 
 def mask_mpp(slide: Slide) -> float:
