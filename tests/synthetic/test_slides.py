@@ -40,7 +40,7 @@ def test_coarser_levels_are_means_of_the_finest(planted):
         fine = np.asarray(slide.read_region((0, 0), 0, (2800, 2400)).convert("RGB")).astype(float)
         coarse = np.asarray(slide.read_region((0, 0), 2, (700, 600)).convert("RGB")).astype(float)
     mean = fine.reshape(600, 4, 700, 4, 3).mean((1, 3))
-    assert np.abs(coarse - mean).mean() < 2
+    assert np.abs(coarse - mean).mean() < 3  # what JPEG loses, twice
 
 
 def test_equal_tiles_share_their_bytes(tmp_path):

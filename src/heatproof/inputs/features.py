@@ -45,8 +45,8 @@ def read_features(path: Path, slide: Slide) -> Features:
             if missing:
                 raise InputError(
                     f"{path.name} holds no {' and no '.join(map(repr, missing))} (it holds "
-                    f"{', '.join(file) or 'nothing'}); give the file that CLAM or TRIDENT wrote, with one feature vector "
-                    "and one x, y per patch."
+                    f"{', '.join(file) or 'nothing'}); give the file that CLAM or TRIDENT wrote, with one feature "
+                    "vector and one x, y per patch."
                 )
             stored: Any = file["coords"]
             values = np.asarray(file["features"], np.float32)
