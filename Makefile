@@ -66,8 +66,7 @@ clean: ## remove what these targets made
 	@touch $@
 
 .venv/.package: .venv/.uv pyproject.toml constraints.txt
-	$(UV_INSTALL) $(BIN)/python -c constraints.txt -b constraints.txt -e ".[vision,audit]"
-	$(UV_INSTALL) $(BIN)/python -c constraints.txt -b constraints.txt -e ".[vision,slides,medical]"
+	$(UV_INSTALL) $(BIN)/python -c constraints.txt -b constraints.txt -e ".[vision,audit,slides,medical]"
 	@touch $@
 
 .venv/.dev: .venv/.package
