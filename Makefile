@@ -7,7 +7,7 @@ LOWEST_BIN := $(if $(filter Windows_NT,$(OS)),.venv-lowest/Scripts,.venv-lowest/
 UV_INSTALL = $(BIN)/uv pip install --quiet --python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench methods-page methods-verdicts sanity-page shortcuts-isic calibrate lowest clean
+.PHONY: help demo test check format bench methods-page methods-verdicts sanity-page shortcuts-study shortcuts-isic calibrate lowest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 - /p' Makefile
@@ -40,6 +40,9 @@ methods-page: .venv/.dev ## rewrite the table and the gallery of docs/methods.md
 methods-verdicts: .venv/.dev ## put every method to the checks, for docs/methods.md (HEATPROOF_DATA names the real data)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.methods_verdicts $(ARGS)
 	$(BIN)/python -m bench.methods_page --only verdicts
+
+shortcuts-study: .venv/.dev ## how often planted shortcuts are found and confirmed, for docs/shortcuts.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.shortcuts_study $(ARGS)
 
 shortcuts-isic: .venv/.dev ## ask a network trained on ISIC 2017 about stickers (HEATPROOF_DATA names the real data)
 	$(BIN)/python -m bench.shortcuts_isic $(ARGS)

@@ -1,6 +1,6 @@
 """`make shortcuts-study`: how often are planted shortcuts found and confirmed, and how often is there a false alarm?
 
-    python -m bench.shortcuts_study                                     twenty minutes on one core
+    python -m bench.shortcuts_study                                     half an hour of CPU time; may be interrupted
     python -m bench.shortcuts_study --look smooth --seeds 1             the look that thresholds were set on, quickly
 
 Networks of three architectures are trained on dermoscopy-like pictures in which an artifact goes with the label 95 to
@@ -10,8 +10,10 @@ use). Nothing is named: `find_shortcuts` looks for itself, on pictures of a gene
 
 import argparse
 import json
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ GLOBAL = {"tint": {"color cast", "brightness"}, "blur": {"sharpness", "contrast"
 """Cues that a global artifact changes."""
 CUE = {"smooth": 0.35, "grainy": 0.055}
 """Strength of the true cue, weak: a network without a shortcut names seven to eight pictures of ten rightly."""
-LEARNED, SEEN = 600, 300
+LEARNED, EPOCHS, SEEN = 400, 6, 200
 NEVER = (0.5, 0.5)
 HAIRS = {"hairs": NEVER}
 OFTEN = (0.05, 0.95)
@@ -44,24 +46,53 @@ def main() -> None:
         prog="python -m bench.shortcuts_study", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--look", choices=["smooth", "grainy"], default="grainy")
-    parser.add_argument("--seeds", type=int, default=4, help="for each architecture and artifact")
+    parser.add_argument("--seeds", type=int, default=3, help="for each architecture and artifact")
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    jobs = [(s, a, k) for s in range(args.seeds) for a in ARCHITECTURES for k in (*KINDS, "null", "inpainted", "two")]
-    rows: list[dict[str, Any]] = []
-    for seed, architecture, kind in track(jobs, description="problems"):
-        rows.append(problem(kind, architecture, seed, args.look))
-        print(json.dumps(rows[-1]), flush=True)
+    jobs = [
+        (kind, architecture, seed, args.look)
+        for seed in range(args.seeds)
+        for architecture in ARCHITECTURES
+        for kind in (*KINDS, "null", "inpainted", "two")
+    ]
+    rows = kept(args.out)
+    done = {(row["kind"], row["architecture"], row["seed"], row["look"]) for row in rows}
+    waiting = [job for job in jobs if job not in done]
+    command = f"python -m bench.shortcuts_study --look {args.look} --seeds {args.seeds}"
+    if waiting:
+        with ProcessPoolExecutor(args.workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+            found = pool.map(problem, *zip(*waiting, strict=True))
+            for row in track(found, total=len(waiting), description="problems"):
+                rows.append(row)
+                print(json.dumps(row), flush=True)
+                write(args.out, rows, command)
+    print(json.dumps(summary(rows), indent=1))
+
+
+def kept(file: Path) -> list[dict[str, Any]]:
+    """Return the problems that an interrupted run, by the same versions, has done already."""
+    told: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return told["problems"] if told.get("versions") == versions() else []
+
+
+def write(file: Path, rows: list[dict[str, Any]], command: str) -> None:
+    """Write down all that was found so far."""
     told = {
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"python -m bench.shortcuts_study --look {args.look} --seeds {args.seeds}",
-        "versions": {name: version(name) for name in ("heatproof", "torch")},
+        "command": command,
+        "versions": versions(),
+        "settings": {"learned": LEARNED, "epochs": EPOCHS, "asked": SEEN, "cue": CUE},
         "summary": summary(rows),
         "problems": rows,
     }
-    args.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(told["summary"], indent=1))
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Return what results may depend on."""
+    return {name: version(name) for name in ("heatproof", "torch")}
 
 
 def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any]:
@@ -74,12 +105,14 @@ def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any
     seen = draw(SEEN, 20_000 + seed, dict.fromkeys(planted, odds) | HAIRS, cue=CUE[look], look=look)
     there = HAIRS if kind == "inpainted" else dict.fromkeys(planted, odds) | HAIRS
     learned = draw(LEARNED, 10_000 + seed, there, cue=CUE[look], look=look)
-    net = fit(learned.pictures, learned.labels, seed=seed, architecture=architecture)
+    net = fit(learned.pictures, learned.labels, seed=seed, epochs=EPOCHS, architecture=architecture)
     model = Model(net, preprocess=Preprocess(mean=(0.5,) * 3, std=(1.0,) * 3), labels=LABELS)
     survey = open_survey(
         model, list(seen.pictures), seen.labels.tolist(), annotations=list(seen.lesion.numpy()), seed=seed
     )
-    findings = investigate(survey)
+    # what is not used is named as well: the verdict should be "not reliant"
+    masks = {name: list(seen.masks[name].numpy()) for name in planted} if kind in ("null", "inpainted") else {}
+    findings = investigate(survey, artifacts=masks)
     used = [] if kind in ("null", "inpainted") else list(planted)
     matched = {name: [one for one in findings if matches(one.candidate, name, seen)] for name in used}
     confirmed = [one for one in findings if one.verdict == "confirmed"]
@@ -88,11 +121,13 @@ def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any
         "kind": kind,
         "architecture": architecture,
         "seed": seed,
+        "look": look,
         "accuracy": round(float((survey.decided == survey.labels).float().mean()), 3),
         "planted": len(used),
         "found": sum(bool(one) for one in matched.values()),
         "confirmed": sum(any(f.verdict == "confirmed" for f in one) for one in matched.values()),
         "false alarms": [f.candidate.name for f in confirmed if f not in mine or not used],
+        "named": {one.candidate.name: one.verdict for one in findings if one.candidate.origin == "given"},
         "candidates": [told(one) for one in findings],
         "forwards per input": round(sum(one.result.forwards for one in findings), 1),
     }
@@ -137,6 +172,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             }
             for kind in dict.fromkeys(row["kind"] for row in rows)
         },
+        "unused artifacts that were named": sum(len(row["named"]) for row in rows),
+        "of these not reliant": sum(list(row["named"].values()).count("not reliant") for row in rows),
         "problems": len(rows),
         "planted": planted,
         "found": found,

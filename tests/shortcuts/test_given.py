@@ -55,8 +55,11 @@ def test_a_column_names_inputs_and_no_place(data: Blobs) -> None:
     one = given(survey, "ruler", "has_ruler")
     assert torch.equal(one.present, data.has)
     assert one.kind == "column"
-    with pytest.raises(UsageError, match="says 'a', 'b'; give true or false"):
+    with pytest.raises(UsageError, match=r"says 'a', 'b'; give true or false.*'site=a'"):
         given(survey, "ruler", "site")
+    assert torch.equal(given(survey, "site b", "site=b").present, torch.arange(80) % 2 == 1)
+    with pytest.raises(UsageError, match="never says 'c'"):
+        given(survey, "site c", "site=c")
     with pytest.raises(UsageError, match=r"no column and no cue.*has_ruler"):
         given(survey, "ruler", "has_rule")
 

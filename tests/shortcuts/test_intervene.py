@@ -221,3 +221,43 @@ def test_signals_are_edited_as_well() -> None:
         assert trial.effect.mean().item() > 0.5
         assert trial.control.abs().mean().item() < 0.1
     assert trials.paste["neutral"].effect.mean().item() > 0.5
+
+
+def test_volumes_are_edited_as_well() -> None:
+    g = torch.Generator().manual_seed(0)
+    x = 0.4 + 0.02 * torch.randn(40, 1, 12, 12, 12, generator=g)
+    has = torch.arange(40) % 4 < 2
+    masks = torch.zeros(40, 12, 12, 12, dtype=torch.bool)
+    for i in has.nonzero().flatten().tolist():
+        z, y, c = (int(v) for v in torch.randint(0, 9, (3,), generator=g))
+        masks[i, z : z + 3, y : y + 3, c : c + 3] = True
+        x[i, 0, masks[i]] = 1.0
+    net = torch.nn.Sequential(
+        torch.nn.Conv3d(1, 1, 1), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(),
+        torch.nn.Linear(1, 2, bias=False),
+    )  # fmt: skip
+    with torch.no_grad():
+        net[0].weight.fill_(1.0)
+        net[0].bias.fill_(-0.6)
+        net[4].weight.copy_(torch.tensor([[0.0], [100.0]]))
+    survey = open_survey(net, x, (torch.arange(40) % 2).tolist(), layer="1")
+    exact = 100 * 0.4 * 27 / 12**3
+    trials = intervene(survey, Candidate("bead", "region", "given", 1, has, masks), range(40), fills(FILLS, 0))
+    for trial in trials.remove.values():
+        assert trial.effect.mean().item() == pytest.approx(exact, rel=0.05)
+        assert trial.control.abs().mean().item() < 0.02 * exact
+    assert trials.paste["neutral"].effect.mean().item() > 0.8 * exact
+
+
+def test_a_fill_in_a_window_is_that_of_the_whole() -> None:
+    from heatproof.metrics._inpaint import harmonic
+    from heatproof.shortcuts._fills import _continued
+
+    g = torch.Generator().manual_seed(2)
+    x = torch.randn(4, 2, 30, 41, generator=g)
+    unknown = torch.zeros(4, 1, 30, 41, dtype=torch.bool)
+    unknown[0, 0, :5, 3:9] = True  # at the edge
+    unknown[1, 0, 12:20, 30:41] = True
+    unknown[2, 0, 4, 4] = unknown[2, 0, 9, 20] = True
+    assert torch.allclose(_continued(x, unknown), harmonic(x, unknown), atol=2e-3)
+    assert torch.equal(_continued(x, unknown)[3], x[3])

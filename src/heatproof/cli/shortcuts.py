@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -37,8 +37,8 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="NAME[=WHAT]",
-            help="What you suspect: a column or cue (has_ruler, color), masks (ruler=FOLDER), or a color rule "
-            "(sticker=hsv:h=0.2-0.7,s=0.25-1). Several times for several.",
+            help="What you suspect: a column or cue (has_ruler, color), a value (scanner_b=site=b), masks "
+            "(ruler=FOLDER), or a color rule (sticker=hsv:h=0.2-0.7,s=0.25-1). Several times for several.",
         ),
     ] = None,
     discover: Annotated[bool, typer.Option(help="Look for candidates that nobody named.")] = True,
@@ -53,6 +53,9 @@ def command(
     margin: Annotated[
         float, typer.Option(help="Smallest effect that matters, in standard deviations of the log odds.")
     ] = 0.25,
+    clustering: Annotated[
+        Literal["hdbscan", "spectral"], typer.Option(help="Of regions; spectral as in SpRAy.")
+    ] = "hdbscan",
     most: Annotated[int, typer.Option(help="Candidates found that are put to the test.")] = 5,
     imputer: Annotated[
         list[str] | None, typer.Option(help="donor, harmonic, biharmonic; several times for several.")
@@ -91,7 +94,9 @@ def command(
         skipped.report()
         raise typer.Exit(skipped.exit_code(0))
     columns = _columns(table, files) if table else {}
-    truth = _truth(label, columns, files)
+    named = _label_column(label, columns)
+    truth = _truth(named, columns, files)
+    known = {name: values for name, values in columns.items() if name not in (named, cluster_by)}
     marks = read_annotations(annotations, files) if annotations else None
     clusters = read_clusters(cluster_by, table, files) if cluster_by else None
     suspects = {name: _what(name, what, files) for name, what in map(_split, artifact or [])}
@@ -118,7 +123,7 @@ def command(
             annotations=marks and kept(marks),
             cluster_by=clusters and kept(clusters),
             cluster_name=(cluster_by if table else "folder") or "cluster",
-            columns={name: kept(values) for name, values in columns.items()},
+            columns={name: kept(values) for name, values in known.items()},
             seed=seed,
             alpha=alpha,
             batch_size=limit or 64,
@@ -131,6 +136,7 @@ def command(
                 imputers=tuple(imputer or IMPUTERS),
                 margin=margin,
                 look=discover,
+                clustering=clustering,
                 most=most,
                 progress=begin,
             )
@@ -157,10 +163,14 @@ def _columns(table: Path, files: Sequence[Path]) -> dict[str, list[str]]:
     return {name: [of_file[i][name] if i in of_file else "" for i in range(len(files))] for name in names[1:]}
 
 
-def _truth(wanted: str | None, columns: dict[str, list[str]], files: Sequence[Path]) -> list[str]:
-    """Return every file's true class, by name or index."""
+def _label_column(wanted: str | None, columns: dict[str, list[str]]) -> str:
+    """Return the column with the true class, or `parent`."""
     by_name = {name.casefold(): name for name in columns}
-    found = wanted or next((by_name[name] for name in _LABELS if name in by_name), "parent")
+    return wanted or next((by_name[name] for name in _LABELS if name in by_name), "parent")
+
+
+def _truth(found: str, columns: dict[str, list[str]], files: Sequence[Path]) -> list[str]:
+    """Return every file's true class, by name or index."""
     if found == "parent":
         return [file.absolute().parent.name for file in files]
     if found not in columns:

@@ -16,6 +16,7 @@ import heatproof
 from heatproof.errors import InputError
 from heatproof.report._files import plain, write_folder
 from heatproof.report.check import interval_text
+from heatproof.report.mitigation import mitigation_files
 from heatproof.shortcuts import Finding, Survey
 
 DOCUMENT = "shortcuts.json"
@@ -56,6 +57,8 @@ def shortcuts_document(findings: Sequence[Finding], **about: Any) -> dict[str, A
 def save_shortcuts(findings: Sequence[Finding], survey: Survey, folder: str | Path, **about: Any) -> Path:
     """Write `index.html`, its pictures, `per_input.csv` and, last, `shortcuts.json`; return the folder.
 
+    For each confirmed shortcut also the list of affected inputs, counterfactuals and a balanced challenge set.
+
     Raises:
         InputError: the folder is a file or cannot be written.
     """
@@ -65,16 +68,13 @@ def save_shortcuts(findings: Sequence[Finding], survey: Survey, folder: str | Pa
     made: dict[str, bytes] = {}
     pages: list[dict[str, Any]] = []
     for number, finding in enumerate(findings, start=1):
-        pictures = {
-            "effects": _effects(finding),
-            "exemplars": _exemplars(finding, survey, finding.candidate.exemplars, outlined=True),
-            "without": _exemplars(finding, survey, finding.candidate.counter_exemplars, outlined=False),
-            "edits": _edits(finding, survey),
-            "dose": _dose(finding),
-        }
-        names = {kind: f"{number:02d}-{kind}.png" for kind, data in pictures.items() if data}
-        made |= {names[kind]: data for kind, data in pictures.items() if data}
-        pages.append({"finding": finding, "pictures": names, "word": _WORDS[finding.verdict]})
+        drawn = {kind: data for kind, data in pictures(finding, survey).items() if data}
+        names = {kind: f"{number:02d}-{kind}.png" for kind in drawn}
+        made |= {names[kind]: data for kind, data in drawn.items()}
+        next_steps = mitigation_files(finding, survey) if finding.verdict == "confirmed" else {}
+        made |= {f"{number:02d}-{name}": data for name, data in next_steps.items()}
+        steps = {name: f"{number:02d}-{name}" for name in next_steps}
+        pages.append({"finding": finding, "pictures": names, "word": _WORDS[finding.verdict], "steps": steps})
     made["per_input.csv"] = _table(findings, survey)
     made["index.html"] = _page(pages, about)
     try:
@@ -84,6 +84,18 @@ def save_shortcuts(findings: Sequence[Finding], survey: Survey, folder: str | Pa
         reason = error.strerror or str(error)
         raise InputError(f"{folder} cannot be written ({reason}); name a folder that can be.") from error
     return folder
+
+
+def pictures(finding: Finding, survey: Survey) -> dict[str, bytes]:
+    """Return a finding's pictures as PNG by what they show; empty where there is nothing to show."""
+    candidate = finding.candidate
+    return {
+        "effects": _effects(finding),
+        "exemplars": _exemplars(finding, survey, candidate.exemplars, outlined=True),
+        "without": _exemplars(finding, survey, candidate.counter_exemplars, outlined=False),
+        "edits": _edits(finding, survey),
+        "dose": _dose(finding),
+    }
 
 
 def shown(x: Float[Tensor, "c *spatial"], survey: Survey) -> Float[np.ndarray, "h w 3"]:

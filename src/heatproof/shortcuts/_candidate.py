@@ -22,7 +22,8 @@ class Candidate:
 
     Attributes:
         name: what reports call it.
-        kind: "region" lies somewhere in the input, "global" is everywhere (a tint), "column" is known by name alone.
+        kind: "region" lies somewhere in the input, "global" is everywhere (a tint), "column" is what a table says of
+            the input; it can be edited where a cue or a place was found that goes with it (masks or change).
         origin: "found" without being named, or "given" by a person.
         label: index of the class whose score it is thought to raise.
         present: (n,) per input of the survey, whether it has the feature.

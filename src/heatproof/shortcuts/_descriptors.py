@@ -16,22 +16,25 @@ DIMENSIONS = 8
 WEIGHTS = {"activations": 1.0, "look": 1.0, "place": 0.3}
 
 
-def activations(survey: Survey) -> Float[Tensor, "n k *grid"]:
-    """Return what the target layer puts out for every input; that of several layers is taken from the first."""
+def activations(survey: Survey, pixels: Float[Tensor, "n c *spatial"] | None = None) -> Float[Tensor, "n k *grid"]:
+    """Return what the target layer (the first of several) puts out for every input, or for changed ones."""
     origin: Any = survey.explanation.origin
-    explainer, batches = origin
+    explainer, gathered = origin
+    batches = [one.batch for one in gathered]
+    if pixels is not None:
+        batches = [batches[0].with_tensor(part) for part in pixels.split(survey.batch)]
     layer = survey.explanation.layer.split(" + ")[0]
     found: list[Tensor] = []
     done = 0
-    for gathered in batches:
-        rows = survey.explanation.targets[done : done + gathered.batch.n]
-        done += gathered.batch.n
+    for batch in batches:
+        rows = survey.explanation.targets[done : done + batch.n]
+        done += batch.n
 
         def resolver(_: Any, n: int, rows: Any = rows) -> Any:
             return rows[:n]
 
-        layers = explainer.engine.layers(gathered.batch, layer, resolver)
-        captured = explainer.engine.capture(gathered.batch, layers, resolver)[0][0]
+        layers = explainer.engine.layers(batch, layer, resolver)
+        captured = explainer.engine.capture(batch, layers, resolver)[0][0]
         found.append(captured.activations.detach().float().cpu())
     return torch.cat(found)
 
@@ -46,17 +49,19 @@ def descriptors(
     how large.
     """
     size = tuple(survey.pixels.shape[2:])
+    detail = survey.pixels - blurred(survey.pixels, 1.0)
+    levels = survey.pixels.flatten(2).median(2).values
+    evidences = {label: survey.class_evidence(label).clamp(min=0) for label in {one.label for one in regions}}
     inner: list[Tensor] = []
     look: list[Tensor] = []
     place: list[Tensor] = []
     for one in regions:
         x = survey.pixels[one.row]
-        evidence = survey.class_evidence(one.label)[one.row].clamp(min=0) * one.places
+        evidence = evidences[one.label][one.row] * one.places
         weight = evidence / evidence.sum()
         inner.append((seen[one.row] * weight).flatten(1).sum(1))
         under = to_input(one.places.float().unsqueeze(0), size)[0, 0] > 0.5
-        fine = x - blurred(x.unsqueeze(0), 1.0)[0]
-        level = x.flatten(1).median(1).values
+        fine, level = detail[one.row], levels[one.row]
         values = x[:, under]
         extreme = torch.stack([values.amin(1) - level, values.amax(1) - level])
         look.append(

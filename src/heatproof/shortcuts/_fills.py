@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from heatproof.errors import InputError, UsageError, nearest
@@ -96,11 +96,42 @@ def cloned(
 
     Where the source is missing, too, the region is filled smoothly.
     """
-    offset = harmonic(inputs - source, unknown)
+    offset = _continued(inputs - source, unknown)
     filled = torch.where(unknown, source + offset, inputs)
     if missing is None or not bool((missing & unknown).any()):
         return filled
     return torch.where(missing & unknown, harmonic(filled, missing & unknown), filled)
+
+
+def _continued(values: Float[Tensor, "m c *spatial"], unknown: Bool[Tensor, "m 1 *spatial"]) -> Tensor:
+    """Return `harmonic`, solved within a window around each row's hole: nothing further away takes part."""
+    size = unknown.shape[2:]
+    if not bool(unknown.any()):
+        return values
+    low, high = _box(unknown[:, 0])
+    reach = [min(s, int(r)) for s, r in zip(size, (high - low + 3).amax(0).tolist(), strict=True)]
+    starts = [
+        tuple(min(max(0, a - 1), s - r) for a, s, r in zip(first, size, reach, strict=True)) for first in low.tolist()
+    ]
+    windows = [(slice(None), *(slice(a, a + r) for a, r in zip(start, reach, strict=True))) for start in starts]
+    solved = harmonic(
+        torch.stack([x[where] for x, where in zip(values, windows, strict=True)]),
+        torch.stack([hole[where] for hole, where in zip(unknown, windows, strict=True)]),
+    )
+    found = values.clone()
+    for x, where, part in zip(found, windows, solved, strict=True):
+        x[where] = part
+    return found
+
+
+def _box(where: Bool[Tensor, "m *spatial"]) -> tuple[Int[Tensor, "m axes"], Int[Tensor, "m axes"]]:
+    """Return the first and the last position per axis; that of the first sample where there is none."""
+    axes = range(1, where.ndim)
+    lines = [where.any(tuple(other for other in axes if other != axis)) if where.ndim > 2 else where for axis in axes]
+    low = torch.stack([line.int().argmax(1) for line in lines], 1)
+    high = torch.stack([line.shape[1] - 1 - line.flip(1).int().argmax(1) for line in lines], 1)
+    empty = ~where.flatten(1).any(1, keepdim=True)
+    return torch.where(empty, 0, low), torch.where(empty, 0, high)
 
 
 def biharmonic(inputs: Float[Tensor, "m c *spatial"], unknown: Bool[Tensor, "m 1 *spatial"]) -> Tensor:
@@ -150,16 +181,21 @@ def _donated(
     """Return the shifted input that fits best, and where it is itself unknown."""
     if not bool(hole.any()):
         return x, hole
-    rim = wider(hole, 3) & ~hole
-    best: tuple[float, Tensor, Tensor] | None = None
-    for shift in shifts:
-        source, lost = x.roll(shift, axes), hole.roll(shift, axes)
-        difference = (x - source)[:, rim[0]]
-        level = difference.mean(1, keepdim=True)
-        cost = float((difference - level).square().mean()) if rim.any() else 0.0
-        spread = float(x.var()) or 1.0
-        cost = cost / spread + 10 * float((lost & hole).sum()) / float(hole.sum())
-        if best is None or cost < best[0]:
-            best = (cost, source, lost)
-    assert best is not None
-    return best[1], best[2]
+    rim = wider(hole, 3)[0] & ~hole[0]
+    size = tuple(hole.shape[1:])
+    moved = _before(rim, size, shifts)
+    difference = x.flatten(1)[:, rim.flatten()].unsqueeze(1) - x.flatten(1)[:, moved]  # (c, shifts, rim)
+    level = difference.mean(2, keepdim=True)
+    spread = float(x.var()) or 1.0
+    fit = (difference - level).square().mean((0, 2)) / spread if rim.any() else torch.zeros(len(shifts)).to(x)
+    lost = hole[0].flatten()[_before(hole[0], size, shifts)].to(x).mean(1)
+    shift = shifts[int((fit + 10 * lost).argmin())]
+    return x.roll(shift, axes), hole.roll(shift, axes)
+
+
+def _before(where: Tensor, size: tuple[int, ...], shifts: Sequence[tuple[int, ...]]) -> Int[Tensor, "s places"]:
+    """Return, per shift, the flat positions from which a roll by it brings samples to the places."""
+    places, moves, sides = where.nonzero(), torch.tensor(shifts), torch.tensor(size)
+    found = (places.unsqueeze(0) - moves.unsqueeze(1).to(places)) % sides.to(places)
+    strides = torch.tensor([int(np.prod(size[axis + 1 :])) for axis in range(len(size))])
+    return (found * strides.to(places)).sum(2)

@@ -69,7 +69,7 @@ def global_candidate(
     if best is None:
         return None
     rho, p, k, level = best
-    present = level > _otsu(level[index])
+    present = level > otsu(level[index])
     if not bool(present[index].any()) or bool(present[index].all()):
         return None
     chosen = torch.zeros(survey.n, dtype=torch.bool)
@@ -82,7 +82,7 @@ def global_candidate(
         origin=origin,
         label=k,
         present=present,
-        change=partial(_changed, survey, plugin, delta),
+        change=partial(changed, survey, plugin, delta),
         rank=abs(rho) * lift(survey, rows, present, k) if origin == "found" else float("nan"),
         exemplars=tuple(order[:8]),
         counter_exemplars=tuple(order[::-1][:8]),
@@ -100,10 +100,11 @@ def measured(survey: Survey, plugin: Plugin) -> Float[Tensor, "n k"] | None:
     if survey.annotations is not None:
         free = ~wider(survey.annotations, 3).unsqueeze(1)
         weight = torch.where(free.flatten(1).any(1).reshape(-1, *[1] * (free.ndim - 1)), free.float(), weight)
-    return plugin.function(survey.pixels, weight)
+    low, reach = _scale(survey)
+    return plugin.function((survey.pixels - low) / reach, weight)
 
 
-def _changed(
+def changed(
     survey: Survey, plugin: Plugin, delta: Float[Tensor, " k"], rows: Sequence[int], amount: float
 ) -> Float[Tensor, "m c *spatial"]:
     """Return inputs with more or less of a cue, within the valid range.
@@ -113,12 +114,20 @@ def _changed(
     inputs = survey.pixels[list(rows)]
     low, high = survey.limits
     shift: Any = import_module(plugin.module).shift
-    edited = torch.minimum(torch.maximum(shift(inputs, amount * delta), low), high)
+    _, reach = _scale(survey)
+    shifted = low + reach * shift((inputs - low) / reach, amount * delta)
+    edited = torch.minimum(torch.maximum(shifted, low), high)
     if survey.annotations is None:
         return edited
     marked = survey.annotations[list(rows)]
     free = blurred((~wider(marked, 1)).unsqueeze(1).to(inputs), 1.0)
     return torch.where(marked.unsqueeze(1), inputs, inputs + free * (edited - inputs))
+
+
+def _scale(survey: Survey) -> tuple[Tensor, Tensor]:
+    """Return the lower end and the length of the valid range: cues are told inputs in 0..1."""
+    low, high = survey.limits
+    return low, torch.where(high > low, high - low, 1.0)
 
 
 def _direction(levels: Float[Tensor, "m k"], odds: Float[Tensor, " m"]) -> Float[Tensor, " k"]:
@@ -133,7 +142,7 @@ def _direction(levels: Float[Tensor, "m k"], odds: Float[Tensor, " m"]) -> Float
     return found / found.norm().clamp(min=1e-12)
 
 
-def _otsu(values: Float[Tensor, " m"]) -> float:
+def otsu(values: Float[Tensor, " m"]) -> float:
     """Return the threshold that parts values into the two groups with the least variance (Otsu 1979)."""
     ordered = values.double().sort().values
     n = len(ordered)

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from typing import Any
 
 import torch
@@ -164,7 +165,7 @@ def open_survey(
     explainer = Explainer(model, layer, method, batch_size=batch_size)
     explanation = _explained(explainer, inputs)
     n = len(explanation)
-    columns = dict(columns or {})
+    columns = {**_sizes(explanation), **(columns or {})}
     for name, values in {"labels": labels, "cluster_by": cluster_by, **columns}.items():
         if values is not None and len(values) != n:
             raise UsageError(f"{name} has {len(values)} entries for {n} inputs; give one per input.")
@@ -198,6 +199,12 @@ def open_survey(
     if int(truth.max()) >= max(2, outputs.shape[1]) or int(truth.min()) < 0:
         raise UsageError(f"Labels go from {int(truth.min())} to {int(truth.max())}; the model has {outputs.shape[1]}.")
     return replace(survey, outputs=outputs)
+
+
+def _sizes(explanation: Explanation) -> dict[str, Sequence[Any]]:
+    """Return the inputs' sizes before preprocessing, in samples, as a column; none where all have one."""
+    sizes = [prod(one.original_size) for one in explanation.geometries]
+    return {"input size": sizes} if len(set(sizes)) > 1 else {}
 
 
 def _explained(explainer: Explainer, inputs: Any) -> Explanation:

@@ -144,7 +144,7 @@ def _judged(
     n = min((len(_per_cluster(v, survey)) for v in (removal, paste) if v is not None), default=0)
     unit = f"{survey.cluster_name}(s)"
     if len(both) < 2 or n < FEWEST:
-        missing = " ".join(trials.notes) or _missing(candidate, both, n, unit)
+        missing = " ".join(trials.notes).strip() or _missing(candidate, both, n, unit)
         return Judged("inconclusive", missing, next(iter(both.values()), None), n, max(FEWEST, n + 1))
     weak, strong = sorted(both.values(), key=lambda one: abs(one.estimate))
     told = ", ".join(f"{name} {one.estimate:+.2f} ({one.low:+.2f} to {one.high:+.2f})" for name, one in both.items())
@@ -183,7 +183,7 @@ def _licensed(candidate: Candidate) -> bool:
     """Say whether the task may license the feature: nobody named it, and it does not lie off a marked object."""
     if candidate.origin == "given":
         return False
-    return candidate.kind == "region" and not candidate.off_object > OFF_OBJECT
+    return candidate.masks is not None and not candidate.off_object > OFF_OBJECT
 
 
 def _unclear(candidate: Candidate) -> str:

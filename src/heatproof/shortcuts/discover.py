@@ -8,6 +8,7 @@ from torch import Tensor
 
 from heatproof.shortcuts._candidate import Candidate
 from heatproof.shortcuts._clusters import Cluster, Clustering, assign, cluster, clusters
+from heatproof.shortcuts._columns import column_candidates
 from heatproof.shortcuts._descriptors import Space, activations, descriptors
 from heatproof.shortcuts._global import global_candidates
 from heatproof.shortcuts._prevalence import lift, prevalence
@@ -45,6 +46,7 @@ def discover(
     for label in kinds[:MOST_CLASSES]:
         found += _of_class(survey, rows, label, seen, clustering, least)
     found += global_candidates(survey, rows)
+    found += column_candidates(survey, rows)
     return sorted(found, key=lambda one: -one.rank)
 
 

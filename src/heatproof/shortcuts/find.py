@@ -1,6 +1,7 @@
 """`hp.find_shortcuts`: discover what a model may lean on with one half of the data, prove it with the other."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from heatproof.capture.engine import LayerSpec
 from heatproof.errors import UsageError
 from heatproof.models import Model
 from heatproof.shortcuts._candidate import Candidate, Finding
+from heatproof.shortcuts._clusters import Clustering
 from heatproof.shortcuts._fills import Fill, fills
 from heatproof.shortcuts._survey import Survey, open_survey
 from heatproof.shortcuts.decide import decide_all
@@ -39,6 +41,7 @@ def find_shortcuts(
     imputers: Imputers = IMPUTERS,
     margin: float = MARGIN,
     discover: bool = True,
+    clustering: Clustering = "hdbscan",
     most: int = MOST,
     seed: int = 0,
     alpha: float = 0.05,
@@ -62,6 +65,7 @@ def find_shortcuts(
         imputers: "donor", "harmonic", "biharmonic", or functions; two that err in different ways.
         margin: smallest effect that matters, in standard deviations of the class's log odds over the data set.
         discover: look for candidates that nobody named.
+        clustering: of regions: "hdbscan", or "spectral" as in SpRAy.
         most: candidates found that are put to the test.
         seed: of everything drawn.
         alpha: error rate that all candidates share.
@@ -92,6 +96,7 @@ def find_shortcuts(
         imputers=imputers,
         margin=margin,
         look=discover,
+        clustering=clustering,
         most=most,
         progress=progress,
     )
@@ -104,6 +109,7 @@ def investigate(
     imputers: Imputers = IMPUTERS,
     margin: float = MARGIN,
     look: bool = True,
+    clustering: Clustering = "hdbscan",
     most: int = MOST,
     halves: tuple[Sequence[int], Sequence[int]] | None = None,
     progress: Callable[[str], None] | None = None,
@@ -112,10 +118,12 @@ def investigate(
 
     Args:
         survey: of the model.
-        artifacts: what a person suspects.
+        artifacts: what a person suspects, see `shortcuts.given`; or the name of a candidate that was found, to give
+            it a better one: who names it says that the task does not license it.
         imputers: what stands where a region was removed.
         margin: smallest effect that matters.
         look: for candidates that nobody named.
+        clustering: of regions.
         most: of these that are put to the test.
         halves: numbers of the inputs to discover with, and to confirm with; None splits by cluster.
         progress: called with what is about to be done.
@@ -129,13 +137,20 @@ def investigate(
         raise UsageError("There is nothing to test: name artifacts, or let candidates be discovered.")
     chosen = fills(imputers, survey.seed)
     first, second = split(survey) if halves is None else _disjoint(survey, *halves)
-    suspects: list[tuple[Candidate, Sequence[int]]] = []
-    for name, what in (artifacts or {}).items():
-        suspects.append((given(survey, name, what), range(survey.n)))
+    found: dict[str, Candidate] = {}
     if look:
         if progress:
             progress("discovering")
-        suspects += [(one, second) for one in discover(survey, first)[:most]]
+        found = {one.name: one for one in discover(survey, first, clustering=clustering)}
+    suspects: list[tuple[Candidate, Sequence[int]]] = []
+    for name, what in (artifacts or {}).items():
+        if isinstance(what, str) and what in found:
+            suspects.append((replace(found.pop(what), name=name, origin="given"), second))
+            continue
+        one = given(survey, name, what, rows=first)
+        # masks were there before; what was learned of a cue or a column is tested on inputs that it was not learned on
+        suspects.append((one, range(survey.n) if one.kind == "region" else second))
+    suspects += [(one, second) for one in list(found.values())[:most]]
     tried = []
     for candidate, rows in suspects:
         if progress:

@@ -12,21 +12,22 @@ from torch import Tensor
 from heatproof.checks._annotations import masks_of
 from heatproof.errors import UsageError, nearest
 from heatproof.shortcuts._candidate import Candidate
+from heatproof.shortcuts._columns import FEWEST, column, column_candidate
 from heatproof.shortcuts._global import global_candidate
+from heatproof.shortcuts._locate import located
 from heatproof.shortcuts._prevalence import odds_ratio
 from heatproof.shortcuts._survey import Survey
 from heatproof.shortcuts.cues import cues
 
-FEWEST = 10
 WHOLE = 0.9
 """Share of the object from which on a mask covers it as a whole."""
 SPECK = 0.005
 """Share of an input that a color must fill to count as present."""
-_TRUE = {"1", "true", "yes", "y", "present", "t"}
-_FALSE = {"0", "false", "no", "n", "absent", "f", "", "none", "nan"}
 
 
-def given(survey: Survey, name: str, what: Any, label: int | str | None = None) -> Candidate:
+def given(
+    survey: Survey, name: str, what: Any, label: int | str | None = None, *, rows: Sequence[int] | None = None
+) -> Candidate:
     """Return what a person suspects as a candidate.
 
     Args:
@@ -34,8 +35,10 @@ def given(survey: Survey, name: str, what: Any, label: int | str | None = None) 
         name: what reports call it.
         what: one entry per input as annotations are given (masks, files, boxes, None where it is absent); a color rule,
             {"h": (low, high), "s": ..., "v": ...} in 0..1 or a function from a picture (3, h, w) in 0..1 to a mask (h,
-            w); the name of a column that says which inputs have it; or the name of a cue ("color", "brightness").
+            w); the name of a column that says which inputs have it, or `column=value`; or the name of a cue ("color",
+            "brightness").
         label: the class whose score it may raise; None takes the one that has it more often.
+        rows: where a cue's size, or the place of what a column speaks of, is learned; None takes every second input.
 
     Raises:
         UsageError: there is no such column or cue, too few inputs have it or lack it, or the masks cover the object.
@@ -43,7 +46,7 @@ def given(survey: Survey, name: str, what: Any, label: int | str | None = None) 
     """
     wanted = survey.model.index(label) if isinstance(label, str) else label
     if isinstance(what, str):
-        return _named(survey, name, what, wanted)
+        return _named(survey, name, what, wanted, range(0, survey.n, 2) if rows is None else rows)
     if callable(what) or isinstance(what, Mapping):
         masks = torch.stack([_by_color(survey, row, what) for row in range(survey.n)])
     else:
@@ -65,41 +68,31 @@ def given(survey: Survey, name: str, what: Any, label: int | str | None = None) 
             )
         off = float((masks & ~survey.annotations).sum()) / float(masks.sum())
     chosen = wanted if wanted is not None else _label(survey, present)
-    rows = present.nonzero().flatten().tolist()
+    showing = present.nonzero().flatten().tolist()
     without = (~present & (survey.labels == chosen)).nonzero().flatten().tolist()
     return Candidate(
-        name, "region", "given", chosen, present, masks, None, off, float("nan"), tuple(rows[:8]), tuple(without[:8])
+        name,
+        "region",
+        "given",
+        chosen,
+        present,
+        masks,
+        off_object=off,
+        exemplars=tuple(showing[:8]),
+        counter_exemplars=tuple(without[:8]),
     )
 
 
-def column(survey: Survey, name: str) -> Bool[Tensor, " n"]:
-    """Return which inputs a column says have something: true or false, 1 or 0, yes or no.
-
-    Raises:
-        UsageError: there is no such column, or it says something else.
-    """
-    if name not in survey.columns:
-        raise UsageError(f"There is no column {name!r}{nearest(name, survey.columns)}")
-    words = [str(value).strip().casefold().removesuffix(".0") for value in survey.columns[name]]
-    odd = sorted(set(words) - _TRUE - _FALSE)
-    if odd:
-        raise UsageError(
-            f"The column {name!r} says {', '.join(map(repr, odd[:3]))}; give true or false, 1 or 0, yes or no."
-        )
-    return torch.tensor([word in _TRUE for word in words])
-
-
-def _named(survey: Survey, name: str, what: str, label: int | None) -> Candidate:
-    if what in survey.columns:
+def _named(survey: Survey, name: str, what: str, label: int | None, rows: Sequence[int]) -> Candidate:
+    known = cues()
+    if what in survey.columns or what.partition("=")[0] in survey.columns:
         present = column(survey, what)
         _enough(survey, name, present)
         chosen = label if label is not None else _label(survey, present)
-        rows = present.nonzero().flatten().tolist()
-        return Candidate(name, "column", "given", chosen, present, exemplars=tuple(rows[:8]))
-    known = cues()
+        return located(survey, column_candidate(survey, name, present, chosen, "given"), rows)
     if what not in known:
         raise UsageError(f"{what!r} is no column and no cue{nearest(what, [*survey.columns, *known])}")
-    found = global_candidate(survey, range(survey.n), known[what], label, "given")
+    found = global_candidate(survey, rows, known[what], label, "given")
     if found is None:
         raise UsageError(f"The cue {what!r} does not vary over these inputs, or does not apply to them.")
     return replace(found, name=name)

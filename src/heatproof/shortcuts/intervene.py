@@ -87,9 +87,10 @@ def intervene(survey: Survey, candidate: Candidate, rows: Sequence[int], fills: 
         rows: inputs of the confirming half.
         fills: imputers by name.
     """
-    if candidate.kind == "column" or (candidate.masks is None and candidate.change is None):
+    if candidate.masks is None and candidate.change is None:
         done = Trials()
-        done.notes.append("It is known by name alone: nothing says where it lies, so there is nothing to edit.")
+        why = candidate.details.get("not located", "")
+        done.notes.append(f"It is known by name alone: nothing says where it lies, so there is nothing to edit. {why}")
         return done
     lab = _Lab(survey, candidate, rows)
     return lab.global_cue() if candidate.masks is None else lab.region(fills)

@@ -108,16 +108,28 @@ def counterfactuals(
     )
 
 
-def challenge_set(finding: Finding, survey: Survey, *, seed: int = 0) -> Counterfactuals:
+def challenge_set(finding: Finding, survey: Survey, *, seed: int = 0, most: int | None = None) -> Counterfactuals:
     """Return a set in which the feature says nothing: as many inputs with it as without, in every class.
 
     Real inputs first; cells that have too few are filled with counterfactuals of the same class.
+
+    Args:
+        finding: about a region, or a global cue.
+        survey: of the inputs.
+        seed: of what is drawn.
+        most: inputs in the set; None takes as many as there are.
+
+    Raises:
+        UsageError: as `counterfactuals`, or a class has fewer than two inputs.
     """
     present = finding.candidate.present
-    made = counterfactuals(finding, survey, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     labels = sorted(set(survey.labels.tolist()))
     size = min(int((survey.labels == label).sum()) for label in labels) // 2
+    size = size if most is None else min(size, max(1, most // (2 * len(labels))))
+    if size < 1:
+        raise UsageError("A class has fewer than two inputs, so that no set can be balanced; add some of it.")
+    made = counterfactuals(finding, survey, seed=seed)
     inputs: list[Tensor] = []
     rows: list[int] = []
     truth: list[int] = []

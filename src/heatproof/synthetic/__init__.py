@@ -9,8 +9,9 @@ from functools import cache
 from importlib import import_module
 
 from heatproof.plugins import Plugin, discover, resolve
+from heatproof.synthetic._dermoscopy import Lesions, draw
 
-__all__ = ["families", "family_named", "held_out"]
+__all__ = ["Lesions", "draw", "families", "family_named", "held_out"]
 
 
 def families() -> dict[str, Plugin]:

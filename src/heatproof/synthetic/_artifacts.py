@@ -62,13 +62,9 @@ def ink(rng: np.random.Generator, picture: Picture, spot: Mask, other: bool) -> 
         at = free[rng.integers(len(free))].astype(float)
         turn = rng.uniform(0, 2 * np.pi)
         for arm in (0.0, np.pi / 2) if other else (0.0,):
-            for t in np.linspace(-0.5, 0.5, size):
-                bend = 0.0 if other else 0.8 * t
-                way = 0.26 * size * t
-                p = at + way * np.array([np.sin(turn + arm + bend), np.cos(turn + arm + bend)])
-                row, column = np.round(p).astype(int)
-                if 0 <= row < size and 0 <= column < size:
-                    line[row, column] = True
+            t = np.linspace(-0.5, 0.5, size)
+            bend = (0.0 if other else 0.8) * t
+            _stroke(line, at, 0.26 * size * t, turn + arm + bend)
     line = np.asarray(binary_dilation(line, iterations=max(1, size // 48)), bool) & ~around
     return _painted(picture, line, np.array([0.10, 0.45, 0.25] if other else [0.36, 0.16, 0.55]))
 
@@ -80,11 +76,8 @@ def hairs(rng: np.random.Generator, picture: Picture, spot: Mask, other: bool) -
     for _ in range(7 if other else 5):
         at, turn = rng.uniform(0, size, 2), rng.uniform(0, 2 * np.pi)
         curl = rng.normal(0, 0.6 if other else 0.25)
-        for t in np.linspace(-0.5, 0.5, 3 * size):
-            p = at + size * t * np.array([np.sin(turn + curl * t), np.cos(turn + curl * t)])
-            row, column = np.round(p).astype(int)
-            if 0 <= row < size and 0 <= column < size:
-                line[row, column] = True
+        t = np.linspace(-0.5, 0.5, 3 * size)
+        _stroke(line, at, size * t, turn + curl * t)
     return _painted(picture, line, np.array([0.14, 0.09, 0.07]))
 
 
@@ -127,6 +120,16 @@ ARTIFACTS: dict[str, Callable[[np.random.Generator, Picture, Mask, bool], Drawn]
     "compression": compression,
 }
 """Each takes a seeded generator, the picture, where the lesion lies, and whether to draw the other look."""
+
+
+def _stroke(
+    line: Mask, at: Float[np.ndarray, "2"], way: Float[np.ndarray, " t"], turn: Float[np.ndarray, " *t"]
+) -> None:
+    """Mark, within the picture, the points that lie some way from a place in the direction of an angle."""
+    points = at + way[:, None] * np.stack([np.sin(turn), np.cos(turn)], -1)
+    rows, columns = np.round(points).astype(int).T
+    inside = (rows >= 0) & (rows < len(line)) & (columns >= 0) & (columns < len(line))
+    line[rows[inside], columns[inside]] = True
 
 
 def _painted(picture: Picture, where: Mask, color: np.ndarray) -> Drawn:

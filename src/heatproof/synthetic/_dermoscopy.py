@@ -90,10 +90,11 @@ def draw(
         for name, odds in artifacts.items():
             rng = np.random.default_rng([seed, number, 1 + sorted(ARTIFACTS).index(name)])
             there = bool(rng.random() < odds[label])
-            drawn: Drawn = ARTIFACTS[name](rng, picture, spot, look == "grainy")
+            mask = np.zeros_like(spot)
             if there:
-                picture = picture + dose * (drawn.picture - picture)
-            masks[name].append(drawn.mask if there else np.zeros_like(spot))
+                drawn: Drawn = ARTIFACTS[name](rng, picture, spot, look == "grainy")
+                picture, mask = picture + dose * (drawn.picture - picture), drawn.mask
+            masks[name].append(mask)
             has[name].append(there)
         with_all.append(picture)
     return Lesions(

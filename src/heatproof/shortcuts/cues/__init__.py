@@ -1,8 +1,9 @@
 """Cues of the whole input: one a file, found by listing this folder.
 
-A cue is a file with `NAME`, `TIER` and `BIBTEX` literals and two functions: `measure(inputs, weights) -> (n, k)` says
-how much of it each input has, counted where the weights (n, 1, *spatial) are 1, or None where it does not apply; and
-`shift(inputs, delta (k,)) -> inputs` changes it by that much.
+A cue is told inputs (n, c, *spatial) with 0 and 1 as the ends of their valid range. It is a file with `NAME`, `TIER`
+and `BIBTEX` literals and two functions: `measure(inputs, weights) -> (n, k)` says how much of it each input has,
+counted where the weights (n, 1, *spatial) are 1, or None where it does not apply; and `shift(inputs, delta (k,)) ->
+inputs` changes it by that much.
 """
 
 from functools import cache
