@@ -61,7 +61,8 @@ def features(survey: Survey, rows: Sequence[int]) -> dict[str, Bool[Tensor, " n"
         if set(words) <= _TRUE | _FALSE:
             found[name] = torch.tensor([word in _TRUE for word in words])
         elif len(levels) <= MOST_LEVELS:
-            found |= {f"{name}={level}": torch.tensor([word == level for word in words]) for level in levels}
+            told = levels[1:] if len(levels) == 2 and "" not in words else levels  # of two, one says what both say
+            found |= {f"{name}={level}": torch.tensor([word == level for word in words]) for level in told}
         elif (numbers := _numbers(words)) is not None:
             known = numbers[list(rows)]
             cut = otsu(known[known.isfinite()])
