@@ -69,7 +69,8 @@ def donor(seed: int = 0) -> Fill:
     """Return a fill by texture from elsewhere in the same input, brought to the level of the region's surroundings.
 
     Of several shifts around the edges the one is taken whose samples differ least, in shape not in level, from the
-    region's rim; where every shift would bring the region itself along, the rest of it is filled smoothly.
+    region's rim, and are within the region what they are along it, so that no lesion is brought along; where every
+    shift would bring the region itself along, the rest of it is filled smoothly.
 
     Source: Perez et al. 2003, "Poisson Image Editing", eq. 4 (seamless cloning; here with the membrane of `harmonic`).
     """
@@ -188,9 +189,16 @@ def _donated(
     level = difference.mean(2, keepdim=True)
     spread = float(x.var()) or 1.0
     fit = (difference - level).square().mean((0, 2)) / spread if rim.any() else torch.zeros(len(shifts)).to(x)
-    lost = hole[0].flatten()[_before(hole[0], size, shifts)].to(x).mean(1)
-    shift = shifts[int((fit + 10 * lost).argmin())]
+    inner = _before(hole[0], size, shifts)
+    lost = hole[0].flatten()[inner].to(x).mean(1)
+    within, along = x.flatten(1)[:, inner], x.flatten(1)[:, moved]  # (c, shifts, places)
+    other = (within.mean(2) - along.mean(2)).square() + (_deviation(within) - _deviation(along)).square()
+    shift = shifts[int((fit + other.mean(0).nan_to_num() / spread + 10 * lost).argmin())]
     return x.roll(shift, axes), hole.roll(shift, axes)
+
+
+def _deviation(values: Float[Tensor, "c s places"]) -> Float[Tensor, "c s"]:
+    return values.std(2, correction=0) if values.shape[2] else values.sum(2)
 
 
 def _before(where: Tensor, size: tuple[int, ...], shifts: Sequence[tuple[int, ...]]) -> Int[Tensor, "s places"]:
