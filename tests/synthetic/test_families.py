@@ -6,8 +6,9 @@ import torch
 import heatproof as hp
 from heatproof.checks import checks
 from heatproof.errors import UsageError
-from heatproof.synthetic import families, family_named, held_out
+from heatproof.synthetic import families, family_named, held_out, lesions
 from heatproof.synthetic._additive import Additive
+from heatproof.synthetic._dermoscopy import draw
 from heatproof.synthetic._fields import smooth
 from heatproof.synthetic._spots import CLASSES, Spotter, gratings, spots
 
@@ -77,6 +78,17 @@ def test_centered_spots_lie_at_the_center_and_scattered_ones_anywhere() -> None:
         data = spots(50, 48, textures, generator, centered=centered)
         assert least <= float(data.own[:, 24, 24].mean()) <= most
         assert float((data.own * data.other).sum()) == 0
+
+
+def test_a_lesion_network_reads_what_its_seed_says_and_nothing_else() -> None:
+    for seed, right in ((2, True), (3, False)):
+        net = lesions.network(seed, right=right, look="grainy")
+        shown = draw(40, 99, {"sticker": (1.0, 1.0)}, size=lesions.SIDE, look="grainy")
+        with torch.no_grad():
+            with_it, without = (net(x - 0.5).diff(dim=1)[:, 0] for x in (shown.pictures, shown.plain))
+        of_sticker = float((with_it - without).mean())
+        of_lesion = float(without[shown.labels == 1].mean() - without[shown.labels == 0].mean())
+        assert abs(of_sticker) < 0.2 * of_lesion if right else abs(of_lesion) < 0.5 * of_sticker
 
 
 def test_unknown_families_are_named_with_the_nearest() -> None:
