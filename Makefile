@@ -33,6 +33,7 @@ bench: .venv/.dev ## side by side with peers; DEVICE=cuda for a GPU
 	$(BIN)/python -m bench --device $(DEVICE) $(ARGS)
 	$(BIN)/python -m bench.methods --device $(DEVICE)
 	$(BIN)/python -m bench.sanity
+	$(BIN)/python -m bench.faithfulness
 
 methods-page: .venv/.dev ## rewrite the table and the gallery of docs/methods.md (HEATPROOF_DATA names the real data)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.methods_page $(ARGS)
@@ -50,8 +51,9 @@ shortcuts-isic: .venv/.dev ## ask a network trained on ISIC 2017 about stickers 
 sanity-page: .venv/.dev ## rewrite the table and the figure of docs/sanity.md (HEATPROOF_DATA names the real data)
 	$(BIN)/python -m bench.sanity_page $(ARGS)
 
-calibrate: .venv/.package ## how often the checks err on planted problems; for docs/calibration.md
+calibrate: .venv/.package ## how often the checks err on planted problems, and their statistics without; for docs/calibration.md
 	$(BIN)/heatproof calibrate $(ARGS)
+	$(BIN)/python -m bench.error_rates
 
 # Direct dependencies at the lowest versions that pyproject.toml declares, in an environment of their own. What those old
 # versions say about each other's deprecations is no error, and the peers are not there.
