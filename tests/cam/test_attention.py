@@ -233,6 +233,33 @@ def test_tokens_that_are_merged_cannot_be_followed():
         walk_back([layer(16), layer(9)], torch.ones(1, 1, 9), residual=1.0, attended=1.0)
 
 
+class Detector(nn.Module):
+    """Image tokens through an encoder; as many queries as asked for attend to one another and to them, as in DETR."""
+
+    def __init__(self, queries: int):
+        super().__init__()
+        self.embed = nn.Conv2d(3, 16, 8, 8)
+        self.encoder = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.queries = nn.Parameter(torch.randn(1, queries, 16))
+        self.decoder = nn.TransformerDecoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        memory = self.encoder(self.embed(x).flatten(2).mT)
+        return {"boxes": self.head(self.decoder(self.queries.expand(len(x), -1, -1), memory))}
+
+
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("queries", [24, 26, 7])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_queries_of_a_decoder_are_not_taken_for_the_grid(method, queries, frozen):
+    """Also where there are as many of them as places, or a few more."""
+    torch.manual_seed(0)
+    net, x = Detector(queries).requires_grad_(not frozen), torch.rand(1, 3, 32, 48)
+    with pytest.raises(MethodError, match=r"attends among other tokens than those that 'encoder\.self_attn' made"):
+        hp.explain(net, x, lambda out: out["boxes"][3, 1], method, layer="encoder")
+
+
 def test_attention_is_captured_once_for_all_methods(monkeypatch):
     from heatproof.capture import source
 

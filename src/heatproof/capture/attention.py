@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,7 +32,8 @@ def attention_layers(engine: "Engine", batch: Batch, targets: tuple[tuple[Target
     memory of both, since every layer's weights, (n, heads, queries, keys), are kept with their gradients.
 
     Raises:
-        MethodError: the network computes no attention, or attends within windows of the grid.
+        MethodError: the network computes no attention, attends within windows of the grid, or among other tokens than
+            the grid's (a decoder's queries, parallel branches).
         ExplainError: the network runs without gradients where attention is computed, or the score depends on none.
     """
 
@@ -55,6 +57,7 @@ def _differentiate(
         _refuse_windows(mode.found, batch.n)
         if not all(weights.recorded for weights in mode.found):
             continue
+        _refuse_branches(mode.found)
         with torch.inference_mode(False), torch.enable_grad():
             scores = evaluate(targets, output)
         if scores.requires_grad:
@@ -110,6 +113,35 @@ def _refuse_windows(found: list[Weights], n: int) -> None:
                 f"{n} inputs. What was never attended to across the grid cannot be rolled out over it; use gradcam, "
                 "layercam or hirescam."
             )
+
+
+def _refuse_branches(found: list[Weights]) -> None:
+    """Refuse attention of which a layer is not computed from the one before: that of a decoder's queries, or a branch.
+
+    Its tokens are others than the grid's, however many there are.
+    """
+    for before, weights in pairwise(found):
+        if not _computed_from(weights.tensor, before.tensor):
+            raise MethodError(
+                f"The layer {weights.layer!r} attends among other tokens than those that {before.layer!r} made, as the "
+                "queries of a decoder do, so attention cannot be followed back through it; use gradcam, layercam or "
+                "hirescam."
+            )
+
+
+def _computed_from(late: Tensor, early: Tensor) -> bool:
+    """Say whether a tensor lies in the graph of another."""
+    stack: list[Any] = [late.grad_fn]
+    seen: set[Any] = set()
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node is early.grad_fn or getattr(node, "variable", None) is early:
+            return True
+        stack.extend(following for following, _ in node.next_functions)
+    return False
 
 
 def _attention(weights: Weights, grad: Tensor, n: int) -> Attention:
