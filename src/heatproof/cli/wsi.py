@@ -74,6 +74,10 @@ def command(
     scores: Annotated[
         Path | None, typer.Option(help="Draw and export a CSV with x, y and score of patches; no model is run.")
     ] = None,
+    checks: Annotated[
+        bool, typer.Option("--checks", help="Also paint over the first region, and its shape elsewhere.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the places elsewhere.")] = 0,
     estimate: Annotated[bool, typer.Option("--estimate", help="Say what it will take, and stop.")] = False,
     batch_size: _options.BatchSize = "auto",
     device: _options.Device = "auto",
@@ -89,6 +93,7 @@ def command(
     from heatproof.wsi.annotations import mask_of, read_outlines
     from heatproof.wsi.exports import chosen
     from heatproof.wsi.files import write_results
+    from heatproof.wsi.masking import mask_region
     from heatproof.wsi.plausibility import plausibility
     from heatproof.wsi.regions import find_regions
     from heatproof.wsi.tissue import mask_mpp, without
@@ -155,6 +160,8 @@ def command(
         if outlines and kinds:
             fine = mask_mpp(opened)
             extra["plausibility"] = plausibility(found, mask_of(outlines, opened, fine, kinds), fine, ", ".join(kinds))
+        if checks and regions:
+            extra["masking"] = mask_region(ready, found, regions[0], seed=seed).told()
         written = write_results(found, regions, exports, extra)
     if as_json:
         print_json(written.manifest | {"folder": out, "files": list(written.files)})
@@ -239,6 +246,12 @@ def _print(found: "SlideMap", manifest: dict[str, Any], out: Path) -> None:
         typer.echo(
             f"  region {region['rank']}: {region['area_mm2']:.4g} mm², {region['evidence_share']:.1%} of the evidence, "
             f"peak {region['peak']:.3g} at ({region['peak_x']:.0f}, {region['peak_y']:.0f})"
+        )
+    if masked := manifest.get("masking"):
+        typer.echo(
+            f"  painting over region 1 lowers the slide's score by {masked['drop']:.3g}; its shape at "
+            f"{len(masked['drops_elsewhere'])} other places by {masked['mean_drop_elsewhere'] or 0:.3g} on average "
+            f"({masked['as_large']} as much)"
         )
     if plausible := manifest.get("plausibility"):
         typer.echo(
