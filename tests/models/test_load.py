@@ -174,6 +174,12 @@ def test_sizes_must_be_positive():
         hp.load("bundled:dab", in_chans=0)
 
 
+@pytest.mark.parametrize("device", ["banana", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(device):
+    with pytest.raises(ModelError, match=rf"device='{device}': the model cannot be put there \(.*\); choose one that"):
+        hp.load("bundled:dab", device=device)
+
+
 def test_an_extra_that_is_missing_is_named(monkeypatch):
     for package in ("timm", "torchvision", "transformers"):
         monkeypatch.setitem(sys.modules, package, None)

@@ -17,7 +17,18 @@ from heatproof.models.inert import Inert, imports_of, refuse_hostile, stand_ins
 # Where trainers put the weights. Averaged weights come first: they are what trainers evaluate and publish.
 WRAPPERS = (
     *("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema", "model_ema_state_dict"),
-    *("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params", "generator"),
+    *(
+        "state_dict",
+        "model_state_dict",
+        "model",
+        "net",
+        "network",
+        "module",
+        "weights",
+        "params",
+        "generator",
+        "checkpoint",
+    ),
 )
 _LEGACY_PICKLES = 5  # torch.save before 1.6: magic number, protocol, system, the object, keys of its storages
 _LOCK = threading.Lock()

@@ -11,7 +11,7 @@ from heatproof.inputs.prepare import Preprocess
 from heatproof.models.model import Labels, Model
 from heatproof.models.sources._dispatch import dispatch
 from heatproof.models.sources._given import read_labels, read_preprocess
-from heatproof.models.sources._options import LoadOptions
+from heatproof.models.sources._options import LoadOptions, first_line
 
 
 def load(
@@ -52,5 +52,12 @@ def load(
     model = dispatch(spec, options)
     net = model.net.eval()
     if device is not None:
-        net = net.to(device)
+        try:
+            net = net.to(device)
+        # torch's errors for a device that it does not know, or that this machine or build lacks
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(
+                f"device={str(device)!r}: the model cannot be put there ({first_line(error)}); choose one that "
+                "'heatproof doctor' lists."
+            ) from error
     return Model(net, model.preprocess, model.labels, model.name, source=spec)

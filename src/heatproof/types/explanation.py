@@ -63,7 +63,7 @@ class Explanation:
     """Signed evidence for t targets of n inputs, on the target layer's grid, in the units of the target.
 
     Attributes:
-        maps: (n, t, *grid) float32, signed; positive where the evidence is for the target.
+        maps: (n, t, *grid), at least float32, signed; positive where the evidence is for the target.
         scores: (n, t) the explained y.
         targets: n tuples of t targets.
         method: the CAM method's name.
