@@ -73,10 +73,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder for the weights and cards")
     parser.add_argument("--only", nargs="*", default=SYSTEMS, choices=SYSTEMS, help="systems")
+    parser.add_argument("--kinds", nargs="*", default=("right", "wrong"), choices=("right", "wrong"), help="networks")
     arguments = parser.parse_args(words)
     torch.set_num_threads(1)  # sums are then added in one order, whatever the number of cores
     arguments.out.mkdir(parents=True, exist_ok=True)
-    jobs = [(name, kind) for name in arguments.only for kind in ("right", "wrong")]
+    jobs = [(name, kind) for name in arguments.only for kind in arguments.kinds]
     for name, kind in track(jobs, description="training"):
         recipe: Recipe = getattr(system(name), kind.upper())
         net, weights = train(recipe)

@@ -16,6 +16,7 @@ from heatproof.errors import InputError, nearest
 from heatproof.inputs.arrays import from_array, from_tensor
 from heatproof.inputs.contents import HEAD, suffix_of
 from heatproof.inputs.dicom import is_dicom, read_series
+from heatproof.inputs.labelled import from_xarray
 from heatproof.inputs.pictures import from_picture
 from heatproof.plugins import Plugin, discover
 from heatproof.types import Axis, Input
@@ -62,7 +63,7 @@ def read(
     max_pixels: int | None = None,
     allow_nan: bool = False,
 ) -> Input | list[Input]:
-    """Read what is to be explained: a file, a PIL image, a numpy array, a tensor (c, *spatial), or a list of them.
+    """Read what is to be explained: a file, a PIL image, a numpy or xarray array, a tensor (c, *spatial), or a list.
 
     Args:
         source: what to read; nothing of it is changed. An `Input` is returned as it is.
@@ -71,7 +72,7 @@ def read(
         layout: arrays and tensors: one letter per axis, "c" for the channels ("chw", "hwc", "lc", "dhw"). Without it,
             tensors are (c, *spatial) and arrays must be unambiguous, see `heatproof.inputs.from_array`.
         name: what reports call it; the file's name by default.
-        array: which array of an .npz.
+        array: which array of an .npz, HDF5, NetCDF or FITS file.
         max_pixels: largest picture to decode.
         allow_nan: let values that are not finite through.
 
@@ -152,10 +153,12 @@ def _read_one(source: Any, options: dict[str, Any], name: str | None) -> Input:
             reader = from_array
         case Tensor():
             reader = from_tensor
+        case _ if type(source).__module__.partition(".")[0] == "xarray" and hasattr(source, "dims"):
+            reader = from_xarray
         case _:
             raise InputError(
                 f"A {type(source).__name__} cannot be read; give a path, a PIL image, a numpy array, a tensor, "
-                "or a list of them."
+                "an xarray array, or a list of them."
             )
     _check_options(reader, options, f"a {type(source).__name__}")
     return reader(source, name=name or "input", **options)

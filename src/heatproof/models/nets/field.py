@@ -31,19 +31,35 @@ class Abs(nn.Module):
         return x.abs()
 
 
-class Places(nn.Module):
-    """Adds cosines of the position along a signal to its features, where the position itself means something."""
+class Gate(nn.Module):
+    """Lets features of a signal through by how much their place along it matters to them: smooth gains, learned.
 
-    def __init__(self, count: int) -> None:
+    What is zero stays zero, so that a place without a feature is no evidence.
+
+    Args:
+        width: features.
+        count: cosines along the signal that a gain is made of.
+    """
+
+    def __init__(self, width: int, count: int) -> None:
         super().__init__()
+        self.gains = nn.Linear(count, width)
         self.count = count
 
-    def forward(self, x: Float[Tensor, "n k s"]) -> Float[Tensor, "n k2 s"]:
-        """Return the features with the cosines after them."""
+    def forward(self, x: Float[Tensor, "n k s"]) -> Float[Tensor, "n k s"]:
+        """Return the features times their gains."""
         at = (torch.arange(x.shape[-1], device=x.device, dtype=x.dtype) + 0.5) / x.shape[-1]
         order = torch.arange(1, self.count + 1, device=x.device, dtype=x.dtype)
-        waves = torch.cos(math.pi * order[:, None] * at[None, :])
-        return torch.cat([x, waves.expand(len(x), -1, -1)], 1)
+        return x * self.gains(torch.cos(math.pi * order[None, :] * at[:, None])).T
+
+
+class Relative(nn.Module):
+    """Divides each input by the mean of its absolute values, so that its unit means nothing."""
+
+    def forward(self, x: Float[Tensor, "n c *spatial"]) -> Float[Tensor, "n c *spatial"]:
+        """Return the input in units of its own mean size."""
+        size = x.flatten(1).abs().mean(1).clamp(min=1e-12)
+        return x / size.reshape(-1, *[1] * (x.ndim - 1))
 
 
 _CONVOLUTIONS = {(1, False): nn.Conv1d, (2, False): nn.Conv2d, (1, True): ZeroSum1d, (2, True): ZeroSum2d}
@@ -66,7 +82,9 @@ class FieldNet(nn.Module):
         circular: continue the input around its edges; else its outermost values go on.
         differences: let the first kernels sum to zero: an added constant changes nothing.
         even: let the first convolution have no bias and an absolute value in place of its ReLU: a sign changes nothing.
-        places: cosines of the position that a last convolution of side 1 is given (signals only), 0 for none.
+        places: cosines that the gains of a gate before the last ReLU are made of (signals only), 0 for none: where the
+            place itself means something, such as a wavelength. Convolutions after the first then have no bias.
+        relative: divide each input by its mean size: a unit changes nothing.
     """
 
     def __init__(
@@ -81,27 +99,19 @@ class FieldNet(nn.Module):
         differences: bool = False,
         even: bool = False,
         places: int = 0,
+        relative: bool = False,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [Relative()] if relative else []
         mode = "circular" if circular else "replicate"
         before = channels
         for index, (width, pool) in enumerate(zip(widths, pools, strict=True)):
-            first, placed = index == 0, bool(places) and index == len(widths) - 1
-            side = 1 if placed else kernel
-            layers += [Places(places)] if placed else []
+            first, last = index == 0, index == len(widths) - 1
+            biased = not (even and first) and (first or not places)
             build = _CONVOLUTIONS[axes, differences and first]
-            layers += [
-                build(
-                    before + (places if placed else 0),
-                    width,
-                    side,
-                    padding=side // 2,
-                    padding_mode=mode,
-                    bias=not (even and first),
-                ),
-                Abs() if even and first else nn.ReLU(),
-            ]
+            layers += [build(before, width, kernel, padding=kernel // 2, padding_mode=mode, bias=biased)]
+            layers += [Gate(width, places)] if places and last else []
+            layers += [Abs() if even and first else nn.ReLU()]
             layers += [_POOLS[axes](pool)] if pool > 1 else []
             before = width
         self.features = nn.Sequential(*layers)

@@ -1,4 +1,4 @@
-"""Simulated physics with known answers: five systems, each with a right network and a wrong twin.
+"""Simulated physics with known answers: each with a right network and a wrong twin.
 
 Each file here draws inputs (`draw`), says what is true of them (masks, answers, laws, known fields), and how its two
 networks are learned. `heatproof physics --example NAME` tells its story.
@@ -9,7 +9,7 @@ from types import ModuleType
 
 from heatproof.errors import UsageError, nearest
 
-SYSTEMS = ("vortex",)
+SYSTEMS = ("spectra", "vortex", "shocks", "rhythm")
 
 
 def system(name: str) -> ModuleType:

@@ -1,0 +1,67 @@
+"""The simulators against what is known in closed form, and regions where the answer lies."""
+
+from math import sqrt
+
+import pytest
+import torch
+
+from heatproof.synthetic.systems import rhythm, shocks, spectra
+
+
+def test_burgers_keeps_mass_and_loses_energy():
+    wave = shocks.draw(5, 0).data[:, 0].double()
+    later = shocks.evolve(wave, frames=4)
+    assert (later.mean(-1) - wave.mean(-1, keepdim=True)).abs().max() < 1e-12
+    energy = later.square().mean(-1)
+    assert (energy.diff(dim=1) <= 1e-12).all()
+
+
+def test_a_step_moves_at_the_mean_of_its_sides():
+    # 1 on the left, 0 on the right: a shock that moves at 1/2 (Rankine and Hugoniot)
+    u = torch.zeros(1, 200)
+    u[0, :100] = 1.0
+    later = shocks.evolve(u, end=0.2)[0, 0]
+    assert int((later > 0.5).nonzero().max()) == pytest.approx(99 + 0.5 * 0.2 * 200, abs=2)
+
+
+def test_the_loss_is_the_same_for_a_moving_observer_and_in_the_mirror():
+    wave = shocks.draw(5, 1).data[:, 0]
+    lost = shocks.loss(wave)
+    assert (lost > 0).all()
+    assert torch.allclose(shocks.loss(wave + 0.7), lost, atol=1e-6)
+    assert torch.allclose(shocks.loss(-wave.flip(-1)), lost, atol=1e-9)
+    assert torch.allclose(shocks.loss(wave.roll(17, -1)), lost, atol=1e-9)
+
+
+def test_the_solver_refuses_what_it_cannot_solve():
+    with pytest.raises(ValueError, match="not finite, or faster than"):
+        shocks.evolve(torch.full((1, 8), torch.nan))
+
+
+def test_lamps_show_themselves_by_their_lines():
+    drawn = spectra.draw(60, 2)
+    told = [spectra.lamp(one) for one in drawn.inputs()]
+    right = sum(a == b for a, b in zip(told, drawn.answers.tolist(), strict=True))
+    assert right >= 58
+    assert spectra.haunted(drawn).data[0, 0, 340] - drawn.data[0, 0, 340] == pytest.approx(1.0)  # 720 nm
+    haunted = [spectra.lamp(one) for one in spectra.haunted(drawn).inputs()]
+    assert haunted == told  # no line lies there
+
+
+def test_ghosts_tell_sodium_only_where_asked_for():
+    plain, haunted = spectra.draw(200, 3), spectra.draw(200, 3, ghosts=0.98)
+    height = haunted.data[:, 0, 338:343].mean(1) - haunted.data[:, 0, [320, 360]].mean(1)
+    sodium = haunted.answers == spectra.LABELS.index("sodium")
+    assert ((height > 0.2) == sodium).float().mean() > 0.95
+    assert ((plain.data[:, 0, 338:343].mean(1) - plain.data[:, 0, [320, 360]].mean(1)) > 0.25).float().mean() < 0.05
+
+
+def test_the_broadest_beat_is_the_premature_one():
+    drawn = rhythm.draw(60, 4)
+    hits = [
+        bool(where[round(rhythm.broadest(one) * rhythm.RATE)])
+        for one, where, answer in zip(drawn.inputs(), drawn.where, drawn.answers, strict=True)
+        if answer
+    ]
+    assert sum(hits) >= 0.95 * len(hits)
+    assert sqrt(len(hits)) > 4
