@@ -118,5 +118,7 @@ def test_imputers_by_name_and_by_function() -> None:
     assert list(chosen(None, (4.0, 4.0, 4.0), 0)) == ["blur", "noisy_linear"]
     assert list(chosen([mean, "noise"], (1.0,), 0)) == ["mean (1)", "noise"]
     assert chosen({"mine": mean}, (1.0,), 0) == {"mine": mean}
+    assert list(chosen("blur", (4.0, 4.0), 0)) == ["blur"], "one name is no list of letters"
+    assert list(chosen(mean, (1.0,), 0).values()) == [mean]
     with pytest.raises(UsageError, match="is empty"):
         chosen([], (1.0,), 0)

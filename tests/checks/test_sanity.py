@@ -123,9 +123,13 @@ def test_another_target_under_a_random_model(monkeypatch: pytest.MonkeyPatch) ->
         ask(Seeker(), pictures(3))
 
 
-def test_settings_out_of_range() -> None:
-    with pytest.raises(UsageError, match="sideways"):
-        ask(Seeker(), pictures(3), {"cascades": ("sideways",)})
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"cascades": ("sideways",)}, "sideways"), ({"margin": 2.0}, "margin 2"), ({"margin": -0.1}, "margin -0.1")],
+)
+def test_settings_out_of_range(settings, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        ask(Seeker(), pictures(3), settings)
 
 
 def test_only_what_is_named_is_drawn_anew() -> None:

@@ -88,7 +88,7 @@ def test_scale_and_seed_and_batches() -> None:
 def test_few_inputs_and_constant_maps_decide_nothing() -> None:
     for n in (1, 5):
         found = stability(exact, n=n)
-        assert (found.verdict, found.n_needed is not None) == ("inconclusive", True)
+        assert (found.verdict, found.n_needed is not None, found.n) == ("inconclusive", True, n)
     blank = stability(changed(torch.zeros_like), n=12)
     assert blank.verdict == "inconclusive"
     assert blank.value is None

@@ -12,7 +12,7 @@ from heatproof.errors import UsageError, nearest
 from heatproof.metrics import imputers
 from heatproof.metrics.imputers import Imputer
 
-FillSpec = Sequence[str | Imputer] | Mapping[str, Imputer] | None
+FillSpec = str | Imputer | Sequence[str | Imputer] | Mapping[str, Imputer] | None
 
 
 def continuum(inputs: Float[Tensor, "m c s"], weights: Float[Tensor, "m 1 s"]) -> Float[Tensor, "m c s"]:
@@ -47,8 +47,8 @@ def chosen(spec: FillSpec, spacing: Sequence[float], seed: int) -> dict[str, Imp
 
     Args:
         spec: names ("blur", "mean", "noise", "noisy_linear", "continuum", "surrogate"), functions (see
-            `heatproof.metrics.imputers`), or functions by name. None: continuum and surrogate for signals, blur
-            and noisy_linear (ROAD's) for pictures and volumes.
+            `heatproof.metrics.imputers`), one of these alone, or functions by name. None: continuum and surrogate for
+            signals, blur and noisy_linear (ROAD's) for pictures and volumes.
         spacing: samples of the input per grid position; the blur is half as wide.
         seed: of what they draw.
 
@@ -66,6 +66,7 @@ def chosen(spec: FillSpec, spacing: Sequence[float], seed: int) -> dict[str, Imp
     }
     if spec is None:
         spec = ("continuum", "surrogate") if axes == 1 else ("blur", "noisy_linear")
+    spec = (spec,) if isinstance(spec, str) or callable(spec) else spec
     if isinstance(spec, Mapping):
         found = dict(spec)
     else:

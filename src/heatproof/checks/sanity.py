@@ -90,11 +90,11 @@ def check(
     """
     unknown = [name for name in cascades if name not in CASCADES]
     input_tensor(study)
-    if unknown or draws < 2 or cascade_draws < 1 or jitter <= 0 or smooth < 0:
+    if unknown or draws < 2 or cascade_draws < 1 or jitter <= 0 or smooth < 0 or not 0 <= margin < 1:
         raise UsageError(
-            f"cascades {list(cascades)} (of {', '.join(CASCADES)}), draws {draws} (2 or more), cascade_draws "
-            f"{cascade_draws} (1 or more), jitter {jitter:g} (above 0), smooth {smooth} (0 or more); one is out of "
-            "range."
+            f"margin {margin:g} (0 or more, below 1), cascades {list(cascades)} (of {', '.join(CASCADES)}), draws "
+            f"{draws} (2 or more), cascade_draws {cascade_draws} (1 or more), jitter {jitter:g} (above 0), smooth "
+            f"{smooth} (0 or more); one is out of range."
         )
     settings: dict[str, Any] = {
         "seed": study.seed, "margin": margin, "draws": draws, "cascades": list(cascades),

@@ -86,7 +86,7 @@ def check(study: Study, *, jitter: float = 0.01, draws: int = 2, quality: int = 
         ceiling=Interval(1.0, 1.0, 1.0, 1 - study.alpha),
         margin=margin,
         alpha=study.alpha,
-        n=units(stable - null, study.clusters),
+        n=units(stable, study.clusters),
         unit=study.cluster_name,
         verdict=verdict,
         why=why,
