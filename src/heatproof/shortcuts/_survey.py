@@ -73,7 +73,7 @@ class Survey:
     @property
     def maps(self) -> Float[Tensor, "n *grid"]:
         """Evidence for the predicted class against the runner-up, signed, on the layer's grid."""
-        return self.explanation.maps[:, 0].detach()
+        return self.explanation.maps[:, 0].detach().float().cpu()
 
     @property
     def decided(self) -> Int[Tensor, " n"]:
@@ -177,7 +177,7 @@ def open_survey(
             f"All {n} inputs have the label {labels[0]!r}; what tells classes apart shows only with two or more."
         )
     study = Study(explainer, explanation, explanation.origin[1], tuple(range(n)))
-    pixels = input_tensor(study).detach().cpu()
+    pixels = input_tensor(study).detach().float().cpu()  # edits are made there, and cast when they are run
     if not bool(pixels.isfinite().all()):
         raise InputError("An input holds NaN or infinite values; leave it out.")
     survey = Survey(
