@@ -1,7 +1,7 @@
 """Maps that a check shows beside the map under test: some that know too little, and one that asks the model itself."""
 
 from collections.abc import Sequence
-from typing import Never
+from typing import NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -59,5 +59,5 @@ def blocks(grid: Sequence[int], limit: int) -> Float[Tensor, "s p"]:
     return F.one_hot(label.flatten()).T.double()
 
 
-def _unasked(*_: object, **__: object) -> Never:
+def _unasked(*_: object, **__: object) -> NoReturn:
     raise MethodError("A control was to ask the model, which controls of this kind never do; report this.")
