@@ -74,33 +74,10 @@ class Shard:
     maps: np.ndarray
 
 
-def run_shards(worker: Worker, folder: RunFolder, tally: Tally) -> bool:
-    """Do all shards that are not whole; return whether all are, False if it was asked to stop.
-
-    Raises:
-        InputError: the folder cannot be written.
-        UsageError: the data has changed since the plan was made.
-    """
-    plan = worker.plan
-    tally.total = plan.data.entries
-    with ThreadPoolExecutor(plan.run.workers) as readers, ThreadPoolExecutor(1) as writer:
-        written: deque[Future[None]] = deque()
-        for number, entries in _missing(worker.source, folder, tally):
-            if tally.stop:
-                break
-            shard = _explained(worker, number, entries, readers, tally)
-            written.append(writer.submit(folder.commit, number, shard.rows, shard.failures, shard.maps))
-            while len(written) > 1:  # a slow disk holds the model up, so that memory does not fill
-                written.popleft().result()
-        for one in written:
-            one.result()
-    return not tally.stop or all(folder.whole(number) for number in range(folder.shards))
-
-
 def explain_shard(worker: Worker, number: int, entries: Sequence[tuple[Entry, str]]) -> Shard:
     """Return one shard, for engines that run shards elsewhere."""
     with ThreadPoolExecutor(worker.plan.run.workers) as readers:
-        return _explained(worker, number, entries, readers, Tally())
+        return explained(worker, number, entries, readers, Tally())
 
 
 def shards_of(source: Source, size: int) -> Iterator[list[tuple[Entry, str]]]:
@@ -121,7 +98,8 @@ def shards_of(source: Source, size: int) -> Iterator[list[tuple[Entry, str]]]:
         yield shard
 
 
-def _missing(source: Source, folder: RunFolder, tally: Tally) -> Iterator[tuple[int, list[tuple[Entry, str]]]]:
+def missing(source: Source, folder: RunFolder, tally: Tally) -> Iterator[tuple[int, list[tuple[Entry, str]]]]:
+    """Yield the number and the entries of every shard that is not whole; whole ones are counted as done."""
     for number, entries in enumerate(shards_of(source, folder.plan.run.shard_size)):
         if folder.whole(number):
             tally.add(len(entries), 0)
@@ -129,9 +107,10 @@ def _missing(source: Source, folder: RunFolder, tally: Tally) -> Iterator[tuple[
             yield number, entries
 
 
-def _explained(
+def explained(
     worker: Worker, number: int, entries: Sequence[tuple[Entry, str]], readers: ThreadPoolExecutor, tally: Tally
 ) -> Shard:
+    """Return one shard: `readers` decode its entries ahead of the model."""
     plan = worker.plan
     grid = (len(plan.maps.targets), *plan.maps.grid)
     maps = np.full((len(entries), *grid), np.nan, dtype=plan.maps.dtype)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from heatproof.audit import power
@@ -65,6 +65,20 @@ class Wishes:
     artifacts: Mapping[str, str] = field(default_factory=dict[str, str])
     budget: float = 0.0
     sample: int | None = None
+
+
+def wishes_of(**given: Any) -> Wishes:
+    """Return wishes.
+
+    Raises:
+        UsageError: there is no such wish; the sentence names the nearest.
+    """
+    known = [one.name for one in fields(Wishes)]
+    for name in given:
+        if name not in known:
+            close = nearest(name, known, 1) or f"; it takes {', '.join(known)}."
+            raise UsageError(f"An audit has no setting {name!r}{close}")
+    return Wishes(**given)
 
 
 def make_plan(

@@ -97,7 +97,7 @@ def check(
             progress(plugin.name)
         found: CheckResult | list[CheckResult] = plugin.function(study, **(settings or {}).get(plugin.name, {}))
         results += [found] if isinstance(found, CheckResult) else found
-    return _together([_with_copies(result, study) for result in results])
+    return together([_with_copies(result, study) for result in results])
 
 
 def open_study(
@@ -178,7 +178,7 @@ def _refuse_unknown(plugin: Plugin, given: Mapping[str, Any]) -> None:
                 raise UsageError(f"{plugin.name}'s setting {name} is {value!r}; give a finite number.")
 
 
-def _together(results: list[CheckResult]) -> list[CheckResult]:
+def together(results: list[CheckResult]) -> list[CheckResult]:
     """Let plausibility say whom to suspect, now that faithfulness is known."""
     faithful = {result.verdict for result in results if result.check == "faithfulness"}
     told = {

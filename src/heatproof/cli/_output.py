@@ -51,7 +51,7 @@ def print_table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> No
         typer.secho(_line(line, widths), bold=number == 0)
 
 
-_MOOD = {"supports": typer.colors.GREEN, "undermines": typer.colors.RED, "inconclusive": typer.colors.YELLOW}
+MOOD = {"supports": typer.colors.GREEN, "undermines": typer.colors.RED, "inconclusive": typer.colors.YELLOW}
 
 
 def print_answers(results: Sequence["CheckResult"]) -> None:
@@ -67,7 +67,7 @@ def print_answers(results: Sequence["CheckResult"]) -> None:
     typer.secho(_line(head, widths), bold=True)
     for result, row in zip(results, rows, strict=True):
         before, verdict, after = _line(row[:4], widths[:4], strip=False), row[4], _line(row[4:], widths[4:])
-        typer.echo(f"{before}  {typer.style(verdict, fg=_MOOD.get(verdict))}{after.removeprefix(verdict)}")
+        typer.echo(f"{before}  {typer.style(verdict, fg=MOOD.get(verdict))}{after.removeprefix(verdict)}")
         typer.echo(_wrapped(result.why))
 
 
