@@ -61,7 +61,13 @@ def write(folder: Path, n: int, wrong: int = 0) -> Path:
         Image.fromarray(pixels).save(folder / name)
         Image.fromarray(mask).save(folder / "masks" / f"{i:03}.png")
         rows.append(
-            {"path": name, "label": label, "mask": f"masks/{i:03}.png", "patient_id": f"p{i // 2}", "site": "AB"[i % 3 > 0]}
+            {
+                "path": name,
+                "label": label,
+                "mask": f"masks/{i:03}.png",
+                "patient_id": f"p{i // 2}",
+                "site": "AB"[i % 3 > 0],
+            }
         )
     table = folder / "data.csv"
     with table.open("w", newline="") as file:

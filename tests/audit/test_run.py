@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from tests.audit.problem import picture, spots, write
 
 import heatproof as hp
 from heatproof.audit import engines, pipeline, store
@@ -14,7 +15,6 @@ from heatproof.audit.run import Watch, audit
 from heatproof.audit.store import RunFolder, read_inputs, read_maps
 from heatproof.audit.tables import rows_of
 from heatproof.errors import InputError, UsageError
-from tests.audit.problem import picture, spots, write
 
 N, WRONG = 30, 3
 SMALL = {"shard_size": 8, "batch_size": 4, "split": "test", "intended_use": "tests"}
@@ -41,15 +41,17 @@ def contents(folder):
 def test_rows_say_what_the_model_said(run):
     rows = list(read_inputs(run.folder))
     assert run.finished
-    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows) or len(rows) == N
+    assert [row["map_row"] for row in rows] == list(range(N))
     for row in rows:
         number = int(row["id"][-7:-4])
         assert row["predicted_label"] == ("red" if number % 2 else "blue")
-        assert row["label"] == (row["predicted_label"] if number >= WRONG else {"red": "blue", "blue": "red"}[row["predicted_label"]])
+        assert row["label"] == (
+            row["predicted_label"] if number >= WRONG else {"red": "blue", "blue": "red"}[row["predicted_label"]]
+        )
         assert row["cluster"] == f"p{number // 2}"
         assert row["column.site"] == "AB"[number % 3 > 0]
         x = torch.from_numpy(picture(number, number % 2 == 1)[0]).permute(2, 0, 1)[None] / 255
-        scores = spots().net(x)[0]
+        scores = spots().net(x)[0].detach()
         assert row["scores"] == pytest.approx(scores.tolist(), rel=1e-5)
         assert row["probability"] == pytest.approx(float(scores.softmax(0).max()), rel=1e-5)
 
@@ -130,7 +132,9 @@ def test_ctrl_c_finishes_the_shard_in_hand_and_the_same_call_goes_on(run, table,
             now.stop = True
 
     tally.changed = stop
-    half = audit(spots(), table, tmp_path / "r", ["plausibility"], subgroups=["site"], watch=Watch(tally=tally), **SMALL)
+    half = audit(
+        spots(), table, tmp_path / "r", ["plausibility"], subgroups=["site"], watch=Watch(tally=tally), **SMALL
+    )
     assert not half.finished
     folder = RunFolder.open(half.folder)
     assert [folder.whole(number) for number in range(4)] == [True, True, False, False]
@@ -201,7 +205,7 @@ def test_a_full_disk_stops_cleanly_and_is_resumed(run, table, tmp_path, monkeypa
         real(folder, made)
 
     monkeypatch.setattr(under, "write_folder", full)
-    with pytest.raises(InputError, match="No space left on device.*make room"):
+    with pytest.raises(InputError, match=r"No space left on device.*make room"):
         audit(spots(), table, tmp_path / "r", ["plausibility"], subgroups=["site"], **SMALL)
     audit(spots(), table, tmp_path / "r", ["plausibility"], subgroups=["site"], **SMALL)
     assert contents(tmp_path / "r") == contents(run.folder)
@@ -210,7 +214,6 @@ def test_a_full_disk_stops_cleanly_and_is_resumed(run, table, tmp_path, monkeypa
 def test_bad_inputs_are_listed_with_their_reason_and_the_rest_is_done(table, tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(table.parent, folder)
-    (folder / "pictures/red/001.png").exists()
     first = sorted((folder / "pictures").rglob("*.png"))
     first[0].write_bytes(b"")
     first[1].write_bytes(first[1].read_bytes()[:60])
@@ -225,7 +228,7 @@ def test_bad_inputs_are_listed_with_their_reason_and_the_rest_is_done(table, tmp
     assert len(reasons) == 5
     assert len(list(read_inputs(run.folder))) == N + 2 - 5
     assert any("listed twice" in reason for reason in reasons.values())
-    assert any("NaN" in reason for reason in reasons.values())
+    assert any("not finite" in reason for reason in reasons.values())
     assert all(len(reason) > 10 for reason in reasons.values())
     maps, _ = read_maps(run.folder)
     for row in run.failures:
@@ -292,7 +295,7 @@ def test_no_verdict_is_given_on_fewer_inputs_than_planned(table, tmp_path):
 def test_the_user_is_told_of_wishes_that_do_not_exist(table, tmp_path):
     with pytest.raises(UsageError, match="did you mean 'batch_size'"):
         audit(spots(), table, tmp_path / "r", [], batchsize=3)
-    with pytest.raises(UsageError, match="no column 'sight'.*did you mean 'site'"):
+    with pytest.raises(UsageError, match=r"no column 'sight'.*did you mean 'site'"):
         audit(spots(), table, tmp_path / "r", [], subgroups=["sight"], **SMALL)
     with pytest.raises(UsageError, match="no engine 'spark'"):
         audit(spots(), table, tmp_path / "r", [], engine="spark")

@@ -204,6 +204,7 @@ def difference(old: Plan, new: Plan) -> list[str]:
     """Return what tells two plans apart, but for what was measured on a machine, in sentences."""
     before, after = _flat(as_dict(old)), _flat(as_dict(new))
     keys = [key for key in dict.fromkeys([*before, *after]) if not _measured(key) and before.get(key) != after.get(key)]
+    keys.sort(key=lambda key: key.count("."))  # what was asked comes before what follows from it
     return [f"{key} is {before.get(key, 'absent')!r} there and {after.get(key, 'absent')!r} now" for key in keys]
 
 
