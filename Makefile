@@ -7,7 +7,7 @@ LOWEST_BIN := $(if $(filter Windows_NT,$(OS)),.venv-lowest/Scripts,.venv-lowest/
 UV_INSTALL = $(BIN)/uv pip install --quiet --python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench methods-page methods-verdicts sanity-page shortcuts-study shortcuts-isic calibrate lowest clean
+.PHONY: help demo test check format bench methods-page methods-verdicts sanity-page shortcuts-study shortcuts-isic audit-bench calibrate lowest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 - /p' Makefile
@@ -47,6 +47,10 @@ shortcuts-study: .venv/.dev ## how often planted shortcuts are found and confirm
 
 shortcuts-isic: .venv/.dev ## ask a network trained on ISIC 2017 about stickers (HEATPROOF_DATA names the real data)
 	$(BIN)/python -m bench.shortcuts_isic $(ARGS)
+
+audit-bench: .venv/.dev ## what audits promise: kill -9, memory, overhead, Ray (HEATPROOF_DATA names the real data)
+	$(UV_INSTALL) $(BIN)/python -c constraints.txt -e ".[vision,audit,cluster]"
+	for what in kills memory overhead ray; do $(BIN)/python -m bench.audit $$what || exit 1; done
 
 sanity-page: .venv/.dev ## rewrite the table and the figure of docs/sanity.md (HEATPROOF_DATA names the real data)
 	$(BIN)/python -m bench.sanity_page $(ARGS)

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from heatproof.audit.run import audit
     from heatproof.checks._quick import quick_checks
     from heatproof.checks._run import check
     from heatproof.errors import HeatproofError, HeatproofWarning
@@ -29,6 +30,7 @@ _HOME = {
     "HeatproofWarning": "heatproof.errors",
     "Input": "heatproof.types",
     "Model": "heatproof.models",
+    "audit": "heatproof.audit.run",
     "check": "heatproof.checks._run",
     "explain": "heatproof.explain",
     "find_shortcuts": "heatproof.shortcuts.find",
@@ -46,6 +48,7 @@ __all__ = [
     "HeatproofWarning",
     "Input",
     "Model",
+    "audit",
     "check",
     "explain",
     "find_shortcuts",
