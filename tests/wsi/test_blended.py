@@ -87,6 +87,21 @@ def test_a_method_that_weighs_by_the_tile_is_blended(small, dab):
     assert ready.way.why == "layercam weighs channels by the tile"
 
 
+def test_a_network_of_one_fixed_size_is_blended(small, dab):
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features, self.head = dab.net.features, dab.net.head
+
+        def forward(self, x):
+            assert x.shape[2:] == (128, 128), "this network takes 128 x 128 pixels"
+            return self.head(self.features(x).mean((2, 3)))
+
+    ready = prepare(heatproof.Model(Fixed(), dab.preprocess), small, 1, mpp=MPP, window=128)
+    assert ready.way.mode == "blended"
+    assert "does not run on tiles of 512 pixels (this network takes 128 x 128 pixels" in ready.way.why
+
+
 def test_preprocessing_that_nobody_can_look_into_is_refused(small, dab):
     with pytest.raises(ModelError, match=r"is a function .*what it does to sizes is not known"):
         prepare(heatproof.Model(dab.net, lambda x: x), small, 1, mpp=MPP)

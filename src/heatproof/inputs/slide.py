@@ -1,5 +1,6 @@
 """Whole slides: opened by the library that reads them best, and read by microns per pixel, never by level number."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from heatproof.errors import InputError, MissingExtraError, UsageError
+from heatproof.errors import HeatproofWarning, InputError, MissingExtraError, UsageError
 from heatproof.inputs.readers._reader import NotMine, Reader, Scale, Unreadable, level_scale
 from heatproof.inputs.truncation import check_complete
 from heatproof.plugins import Plugin, discover
@@ -106,14 +107,25 @@ class Slide:
         """Return the whole slide at a coarse `mpp`, read part by part, so that memory stays bounded.
 
         Parts that cannot be decoded are white.
+
+        Warns:
+            HeatproofWarning: there are such parts.
         """
         width, height = self.size_at(mpp)
-        whole = np.full((height, width, 3), 255, np.uint8)
-        for x, y, w, h in self._parts(width, height, mpp):
+        whole, lost = np.full((height, width, 3), 255, np.uint8), 0
+        parts = list(self._parts(width, height, mpp))
+        for x, y, w, h in parts:
             try:
                 whole[y : y + h, x : x + w] = self.read(x, y, w, h, mpp)
             except Unreadable:
-                continue
+                lost += 1
+        if lost:
+            warnings.warn(
+                f"{lost} of {len(parts)} parts of the overview of {self.path.name} cannot be decoded and are taken for "
+                "empty glass; get an intact copy.",
+                HeatproofWarning,
+                stacklevel=2,
+            )
         return whole
 
     def _parts(self, width: int, height: int, mpp: float | int) -> Iterator[tuple[int, int, int, int]]:

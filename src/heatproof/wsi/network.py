@@ -14,7 +14,7 @@ from heatproof.cam import cam as textbook
 from heatproof.capture import Batch, Engine
 from heatproof.capture.engine import LayerSpec, Resolver
 from heatproof.capture.forward import run_tail_recorded
-from heatproof.errors import HeatproofError, LayerError, MethodError, ModelError, TargetError
+from heatproof.errors import LayerError, MethodError, ModelError, TargetError
 from heatproof.inputs import Preprocess, from_array
 from heatproof.models import Model
 from heatproof.models.layers import TargetLayer
@@ -156,7 +156,7 @@ def study(network: Network, read: Read, center: tuple[int, int], method: str, wi
         found = _reach(network, read, center)
     except (TargetError, LayerError):
         raise
-    except (HeatproofError, RuntimeError) as error:  # a network of one fixed size refuses larger tiles
+    except Exception as error:  # noqa: BLE001  a network of one fixed size refuses larger tiles as it likes
         return blended(f"the network does not run on tiles of {_PROBES[0]} pixels ({_short(error)})")
     if isinstance(found, str):
         return blended(found)

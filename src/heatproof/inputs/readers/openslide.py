@@ -14,6 +14,8 @@ NAME = "OpenSlide"
 ALIASES = ()
 TIER = "core"
 
+_BLOCK = 256  # pixels of a level
+
 
 class OpenSlideReader:
     """A slide that OpenSlide has opened."""
@@ -29,6 +31,21 @@ class OpenSlideReader:
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
         """Return a region of a level, see `Reader.read`."""
+        shrink = self._slide.level_downsamples[level]
+        if shrink == round(shrink):
+            return self._region(level, x, y, width, height)
+        # Regions begin at whole pixels of the finest level, and are interpolated: read from any place, a pixel would
+        # differ with it, and tiles would not fit. Read from one lattice, it does not.
+        left, top = x // _BLOCK * _BLOCK, y // _BLOCK * _BLOCK
+        rows = [
+            np.concatenate(
+                [self._region(level, column, row, _BLOCK, _BLOCK) for column in range(left, x + width, _BLOCK)], axis=1
+            )
+            for row in range(top, y + height, _BLOCK)
+        ]
+        return np.concatenate(rows)[y - top : y - top + height, x - left : x - left + width]
+
+    def _region(self, level: int, x: int, y: int, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
         slide = self._slide
         shrink = slide.level_downsamples[level]  # its own notion, so that it starts at just this pixel of the level
         place = (round(x * shrink), round(y * shrink))
