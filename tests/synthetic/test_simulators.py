@@ -1,11 +1,40 @@
 """The simulators against what is known in closed form, and regions where the answer lies."""
 
-from math import sqrt
+from math import sinh, sqrt
 
 import pytest
 import torch
 
-from heatproof.synthetic.systems import rhythm, shocks, spectra
+from heatproof.synthetic.systems import ising, rhythm, shocks, spectra
+
+
+def test_ising_agrees_with_onsager_and_yang():
+    cold, hot = 1.8, 4.0
+    g = torch.Generator().manual_seed(0)
+    spins = ising.simulate(torch.tensor([cold, hot]).repeat(20), g)
+    exact = (1 - sinh(2 / cold) ** -4) ** 0.125  # Yang 1952, the magnetization below T_c
+    assert float(spins[0::2].mean((1, 2)).abs().mean()) == pytest.approx(exact, abs=0.02)
+    # Onsager 1944, the internal energy: -coth(2b) (1 + 2/pi (2 tanh(2b)^2 - 1) K(k)), by a series in high temperature:
+    # -2 tanh(b) (1 + 2 tanh(b)^2 ...) within some percent at T = 4
+    assert float(ising.energy(spins[1::2]).mean()) == pytest.approx(-0.557, abs=0.02)
+    assert set(spins.unique().tolist()) == {-1.0, 1.0}
+
+
+def test_wolff_turns_over_whole_lattices_in_the_cold_and_single_spins_in_the_heat():
+    up = torch.ones(3, 6, 6)
+    g = torch.Generator().manual_seed(0)
+    assert (ising.wolff(up, torch.full((3, 1, 1), 100.0), g) == -1).all()
+    single = ising.wolff(up, torch.full((3, 1, 1), 1e-9), g)
+    assert (single == -1).flatten(1).sum(1).tolist() == [1, 1, 1]
+
+
+def test_order_lies_in_the_disc():
+    drawn = ising.draw(20, 4)
+    order = [ising.known().of(one, None) for one in drawn.inputs()]
+    for one, disc, answer in zip(order, drawn.where, drawn.answers, strict=True):
+        assert bool(disc.any()) is bool(answer)
+        if answer:
+            assert one[disc].mean() > one[~disc].mean() + 0.2
 
 
 def test_burgers_keeps_mass_and_loses_energy():

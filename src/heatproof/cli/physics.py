@@ -28,7 +28,7 @@ def command(
     init: Annotated[Path | None, typer.Option(help="Write a file with laws to start from, and stop.")] = None,
     example: Annotated[
         str | None,
-        typer.Option(help="Tell the story of a simulated system: spectra, vortex, shocks or rhythm."),
+        typer.Option(help="Tell the story of a simulated system: spectra, ising, vortex, shocks or rhythm."),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="Class index or label that is explained. Default: the predicted class.")

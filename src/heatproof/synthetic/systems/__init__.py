@@ -9,7 +9,7 @@ from types import ModuleType
 
 from heatproof.errors import UsageError, nearest
 
-SYSTEMS = ("spectra", "vortex", "shocks", "rhythm")
+SYSTEMS = ("spectra", "ising", "vortex", "shocks", "rhythm")
 
 
 def system(name: str) -> ModuleType:
