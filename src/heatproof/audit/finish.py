@@ -29,7 +29,7 @@ def finish(worker: Worker, folder: RunFolder, begin: Callable[[str], None] = lam
         begin: called with the name of each step.
     """
     plan = worker.plan
-    answers = answer(worker, folder, begin)
+    answered, answers = answer(worker, folder, begin)
     begin("performance")
     decisions = Decisions.of(folder.rows(INPUTS), plan.data.subgroups)
     found = performance(decisions, _Names(worker), seed=plan.run.seed, alpha=plan.alpha)
@@ -41,7 +41,7 @@ def finish(worker: Worker, folder: RunFolder, begin: Callable[[str], None] = lam
     lost = gallery.draw_gallery(worker, folder, gallery.choose(folder.rows(INPUTS), per_input), per_input)
     begin("tables")
     rows = [] if found is None else performance_rows(found, plan.alpha)
-    rows += [row for one in answers for row in one.rows]
+    rows += [row for mine in answered for row in mine]
     folder.put(RESULTS, tables.encode(rows, tables.RESULTS))
     _stream(
         folder,

@@ -12,6 +12,10 @@ from heatproof.errors import InputError, MissingExtraError
 FORMAT = "heatproof plan 1"
 QUESTIONS = ("sanity", "faithfulness", "plausibility", "shortcuts")
 """The four questions of every audit, in this order."""
+CORRECTION = (
+    "each primary question has its part of alpha; the checks share theirs by Holm's procedure, the candidates for "
+    "shortcuts theirs; everything else is exploratory"
+)
 _MEASURED = {"cost", "asks.seconds", "budget", "run.workers"}
 """What says how long things take on one machine; two plans that differ in nothing else are the same."""
 
@@ -153,7 +157,7 @@ class Plan:
     cost: Cost
     intended_use: str = ""
     alpha: float = 0.05
-    correction: str = "Holm over the primary verdicts; everything else is exploratory"
+    correction: str = CORRECTION
     artifacts: Mapping[str, str] = field(default_factory=dict[str, str])
     budget: Budget = Budget()
     warnings: tuple[str, ...] = ()

@@ -19,12 +19,14 @@ from heatproof.audit.sample import draw
 from heatproof.audit.store import INPUTS, RunFolder
 from heatproof.audit.suspects import find
 from heatproof.checks._run import check, together
+from heatproof.checks._stats import share_alpha
 from heatproof.errors import HeatproofError
 from heatproof.report._files import plain
 from heatproof.report.audit.document import Answer
 from heatproof.types import CheckResult
 
 _ANSWERS = "answers"
+_DECIDED = ("supports", "undermines")
 ENOUGH = 0.9
 """Share of the planned units that must have been looked at for a verdict."""
 
@@ -34,18 +36,20 @@ class Answered:
     """What became of one question.
 
     Attributes:
-        rows: of results.parquet.
+        rows: of results.parquet, for each share of alpha that the answer may get: "1" for all of it, "2" for half.
         per_input: column -> id -> number.
         deviations: what was done otherwise than planned; sentences.
     """
 
-    rows: tuple[dict[str, Any], ...]
+    rows: Mapping[str, Sequence[dict[str, Any]]]
     per_input: Mapping[str, Mapping[str, float | None]]
     deviations: tuple[str, ...] = ()
 
 
-def answer(worker: Worker, folder: RunFolder, begin: Callable[[str], None]) -> list[Answered]:
-    """Return the answers to all questions of the plan; those that an earlier run left are read.
+def answer(
+    worker: Worker, folder: RunFolder, begin: Callable[[str], None]
+) -> tuple[list[list[dict[str, Any]]], list[Answered]]:
+    """Return the rows of all questions of the plan, and what else became of them; earlier runs' answers are read.
 
     Args:
         worker: of the run, whose shards are all there.
@@ -63,12 +67,36 @@ def answer(worker: Worker, folder: RunFolder, begin: Callable[[str], None]) -> l
             known = _kept(path)  # as it will be read by a run that goes on with this one
         assert known is not None
         found.append(known)
-    return _consider_together(found)
+    return _consider_together(_share(found)), found
 
 
-def primaries(plan: Plan) -> int:
-    """Return how many verdicts share alpha; the candidates for shortcuts share one part among themselves."""
-    return max(1, sum(ask.primary for ask in plan.asks))
+def alphas(plan: Plan) -> tuple[dict[str, float], float]:
+    """Return the shares of alpha that the primary checks may get, by how many of them share it, and the shortcuts' own.
+
+    Shortcuts, if asked, get their part of alpha, which their candidates share; the checks share the rest by Holm's
+    procedure. Both keep the error rate of all together.
+    """
+    primary = [ask.question for ask in plan.asks if ask.primary]
+    checks = [name for name in primary if name != "shortcuts"]
+    of_checks = plan.alpha * len(checks) / max(1, len(primary))
+    return {str(k): of_checks / k for k in range(1, len(checks) + 1)}, plan.alpha / max(1, len(primary))
+
+
+def _share(found: Sequence[Answered]) -> list[list[dict[str, Any]]]:
+    """Return the rows of every question, each primary check at the share of alpha that Holm's procedure leaves it."""
+    primary = [i for i, one in enumerate(found) if len(one.rows) > 1]
+
+    def test(i: int) -> Callable[[float], Sequence[dict[str, Any]]]:
+        by_alpha = {rows[0]["alpha"]: rows for rows in found[i].rows.values()}
+        return lambda alpha: by_alpha[min(by_alpha, key=lambda known: abs(known - alpha))]
+
+    rows = [list(one.rows["1"]) for one in found]
+    if primary:
+        whole = found[primary[0]].rows["1"][0]["alpha"]
+        shared = share_alpha([test(i) for i in primary], whole, lambda rows: rows[0]["verdict"] in _DECIDED)
+        for i, (mine, _) in zip(primary, shared, strict=True):
+            rows[i] = list(mine)
+    return rows
 
 
 def _check(worker: Worker, folder: RunFolder, ask: Ask) -> Answered:
@@ -83,6 +111,7 @@ def _check(worker: Worker, folder: RunFolder, ask: Ask) -> Answered:
     )
     drawn = read_again(worker, rows)
     single = plan.model.classes == 1
+    shares = alphas(plan)[0] if ask.primary else {"1": plan.alpha}
     try:
         results = check(
             worker.explainer.model,
@@ -95,22 +124,34 @@ def _check(worker: Worker, folder: RunFolder, ask: Ask) -> Answered:
             cluster_by=drawn.clusters,
             cluster_name=plan.data.cluster_name,
             seed=plan.run.seed,
-            alpha=plan.alpha / primaries(plan) if ask.primary else plan.alpha,
+            alpha=shares["1"],
             settings={ask.question: dict(ask.settings)},
             batch_size=plan.run.batch_size,
         )
     # whatever one question runs into, the others are answered
     except (HeatproofError, RuntimeError, MemoryError, ValueError) as error:
-        return Answered(
-            (row_of(Answer(_unanswered(plan, ask, error), ask.primary), ask.question),), {}, tuple(drawn.lost)
-        )
-    told = [_of_enough(result, ask) for result in results]
+        return _no_answer(plan, ask, error, drawn)
+    first = results[0]
     deviations = [*drawn.lost]
-    if told and told[0].n < ask.planned:
-        deviations.append(f"{ask.question}: {told[0].n} {told[0].unit}(s) could be used, {ask.planned} were planned.")
-    answers = [row_of(Answer(result, ask.primary and number == 0), ask.question) for number, result in enumerate(told)]
-    groups = [row for result in told[:1] for row in _by_subgroup(result, drawn, plan, ask)]
-    return Answered((*answers, *groups), _per_input(results, drawn), tuple(deviations))
+    if first.n < ask.planned:
+        deviations.append(f"{ask.question}: {first.n} {first.unit}(s) could be used, {ask.planned} were planned.")
+    rest = [row_of(Answer(result, False), ask.question) for result in results[1:]]
+    rest += _by_subgroup(first, drawn, plan, ask)
+    rows = {
+        share: [row_of(Answer(_of_enough(_at(first, alpha), ask), ask.primary), ask.question), *rest]
+        for share, alpha in shares.items()
+    }
+    return Answered(rows, _per_input(results, drawn), tuple(deviations))
+
+
+def _at(result: CheckResult, alpha: float) -> CheckResult:
+    """Return an answer at a share of alpha; one that cannot be had again stays as it is."""
+    return result if alpha == result.alpha or result.again is None else result.again(alpha)
+
+
+def _no_answer(plan: Plan, ask: Ask, error: Exception, drawn: Drawn) -> Answered:
+    row = row_of(Answer(_unanswered(plan, ask, error), ask.primary), ask.question)
+    return Answered({"1": [row]}, {}, tuple(drawn.lost))
 
 
 def _of_enough(result: CheckResult, ask: Ask) -> CheckResult:
@@ -188,20 +229,19 @@ def _shortcuts(worker: Worker, folder: RunFolder, ask: Ask) -> Answered:
     )  # fmt: skip
     drawn = read_again(worker, rows)
     try:
-        found = find(worker, folder, ask, drawn, plan.alpha / primaries(plan))
+        found = find(worker, folder, ask, drawn, alphas(plan)[1])
     except (HeatproofError, RuntimeError, MemoryError, ValueError) as error:
-        return Answered((row_of(Answer(_unanswered(plan, ask, error), True), "shortcuts"),), {}, tuple(drawn.lost))
-    return Answered(tuple(shortcut_row(one) for one in found), {}, tuple(drawn.lost))
+        return _no_answer(plan, ask, error, drawn)
+    return Answered({"1": [shortcut_row(one) for one in found]}, {}, tuple(drawn.lost))
 
 
-def _consider_together(found: Sequence[Answered]) -> list[Answered]:
+def _consider_together(rows: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
     """Let plausibility say whom to suspect, now that faithfulness is known."""
-    places = [(i, j) for i, one in enumerate(found) for j, row in enumerate(one.rows) if row["primary"]]
-    results = together([answer_of(found[i].rows[j]).result for i, j in places])
-    rows = [list(one.rows) for one in found]
+    places = [(i, j) for i, mine in enumerate(rows) for j, row in enumerate(mine) if row["primary"]]
+    results = together([answer_of(rows[i][j]).result for i, j in places])
     for (i, j), result in zip(places, results, strict=True):
         rows[i][j] = rows[i][j] | {"why": result.why}
-    return [replace(one, rows=tuple(mine)) for one, mine in zip(found, rows, strict=True)]
+    return rows
 
 
 def _told(one: Answered) -> dict[str, Any]:
@@ -211,6 +251,6 @@ def _told(one: Answered) -> dict[str, Any]:
 def _kept(path: Any) -> Answered | None:
     try:
         told = json.loads(path.read_bytes())
-        return Answered(tuple(told["rows"]), told["per_input"], tuple(told["deviations"]))
+        return Answered(told["rows"], told["per_input"], tuple(told["deviations"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

@@ -159,7 +159,14 @@ def _with_copies(result: CheckResult, study: Study) -> CheckResult:
     one = study.copies == 1
     told = f"{study.copies} input{'' if one else 's'} {'is a copy' if one else 'are copies'} of others and "
     told += f"count{'s' if one else ''} as one with them."
-    return replace(result, why=f"{result.why} {told}", details={**result.details, "copies": study.copies})
+    under = result.again
+
+    def again(alpha: float) -> CheckResult:
+        assert under is not None
+        return _with_copies(under(alpha), study)
+
+    details = {**result.details, "copies": study.copies}
+    return replace(result, why=f"{result.why} {told}", details=details, again=under and again)
 
 
 def _refuse_unknown(plugin: Plugin, given: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What every check starts from: the explainer, its inputs, and what is known about them."""
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from heatproof.checks._stats import bootstrap
 from heatproof.explain import Explainer
 from heatproof.explain.gather import Gathered
-from heatproof.types import Explanation, Interval
+from heatproof.types import CheckResult, Explanation, Interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +54,14 @@ class Study:
         """Return the interval of the mean of one number per input; inputs without a finite number are left out."""
         finite = torch.where(values.isfinite(), values, torch.nan)
         return bootstrap(finite, self.clusters, seed=self.seed, level=1 - self.alpha)
+
+    def answered(self, answer: "Callable[[Study], CheckResult]") -> CheckResult:
+        """Return an answer, which can be had again at another alpha; `answer` only judges what was measured."""
+
+        def again(alpha: float) -> CheckResult:
+            return replace(answer(replace(self, alpha=alpha)), again=again)
+
+        return replace(answer(self), again=again)
 
     def names(self) -> Sequence[str]:
         """Return the inputs' names."""

@@ -104,48 +104,52 @@ def check(
     }
     more, columns, cost = _secondary(study, maps, inputs, first, region, subsets, batch)
     superior = mean_over([each.superiority[:, 0] for each in found.values()])
-    value = study.interval(superior)
-    verdict, why, needed = _judged(study, superior, value, found, margin)
-    against = mean_over([each.over_each[:, 0] for each in found.values()])
-    per_control = next(iter(found.values())).superiority[:, 1:]
-    control_intervals = {name: study.interval(per_control[:, i]) for i, name in enumerate(shown)}
-    details: dict[str, Any] = {
-        "imputers": {name: _of_imputer(study, each) for name, each in found.items()},
-        "against": {k: study.interval(_of_kind(against, kinds, k)) for k in dict.fromkeys(kinds)},
-        "controls": control_intervals,
-        "left out": [name for name, s in zip(study.names(), superior.tolist(), strict=True) if s != s],
-        **more,
-    }
-    return CheckResult(
-        check="faithfulness",
-        claim=CLAIM,
-        about="map",
-        statistic="superiority of the SRG",
-        value=value if value.estimate == value.estimate else None,
-        null=Interval(NULL, NULL, NULL, value.level),
-        null_name="maps of the same smoothness: " + ", ".join(dict.fromkeys(kinds)),
-        ceiling=control_intervals["occlusion oracle"],
-        margin=margin,
-        alpha=study.alpha,
-        n=units(superior, study.clusters),
-        unit=study.cluster_name,
-        verdict=verdict,
-        why=why,
-        n_needed=needed,
-        forwards=float(spent + cost + sum(each.forwards for each in found.values())),
-        per_input=_table(study, superior, found, columns),
-        curves=_curves(found),
-        details=details,
-        settings={
-            "seed": study.seed,
-            "imputers": list(fills),
-            "margin": margin,
-            "steps": steps,
-            "nulls": list(nulls),
-            "region": region,
-            "subsets": subsets,
-        },
-    )
+
+    def answer(study: Study) -> CheckResult:
+        value = study.interval(superior)
+        verdict, why, needed = _judged(study, superior, value, found, margin)
+        against = mean_over([each.over_each[:, 0] for each in found.values()])
+        per_control = next(iter(found.values())).superiority[:, 1:]
+        control_intervals = {name: study.interval(per_control[:, i]) for i, name in enumerate(shown)}
+        details: dict[str, Any] = {
+            "imputers": {name: _of_imputer(study, each) for name, each in found.items()},
+            "against": {k: study.interval(_of_kind(against, kinds, k)) for k in dict.fromkeys(kinds)},
+            "controls": control_intervals,
+            "left out": [name for name, s in zip(study.names(), superior.tolist(), strict=True) if s != s],
+            **more,
+        }
+        return CheckResult(
+            check="faithfulness",
+            claim=CLAIM,
+            about="map",
+            statistic="superiority of the SRG",
+            value=value if value.estimate == value.estimate else None,
+            null=Interval(NULL, NULL, NULL, value.level),
+            null_name="maps of the same smoothness: " + ", ".join(dict.fromkeys(kinds)),
+            ceiling=control_intervals["occlusion oracle"],
+            margin=margin,
+            alpha=study.alpha,
+            n=units(superior, study.clusters),
+            unit=study.cluster_name,
+            verdict=verdict,
+            why=why,
+            n_needed=needed,
+            forwards=float(spent + cost + sum(each.forwards for each in found.values())),
+            per_input=_table(study, superior, found, columns),
+            curves=_curves(found),
+            details=details,
+            settings={
+                "seed": study.seed,
+                "imputers": list(fills),
+                "margin": margin,
+                "steps": steps,
+                "nulls": list(nulls),
+                "region": region,
+                "subsets": subsets,
+            },
+        )
+
+    return study.answered(answer)
 
 
 def _judged(

@@ -83,49 +83,53 @@ def check(study: Study, *, margin: float = 0.05) -> CheckResult:
         "marked all over": int((marked & ~roomy).sum()),
         "no map": int((marked & roomy & ~used).sum()),
     }
-    at: dict[str, Any] = {"clusters": study.clusters, "seed": study.seed, "level": 1 - study.alpha}
-    lifts = {AREA: _lift(rank, area, at), CENTER: _lift(rank, center, at)}
-    n = units(rank, study.clusters)
-    judged = {name: judge(lift, margin, n) for name, lift in lifts.items()}
-    # The null that decided is the one that is shown: both must be exceeded, and one that is not is enough.
-    name = min(
-        lifts, key=lambda each: (judged[each][0] != "undermines", judged[each][0] == "supports", lifts[each].low)
-    )
-    verdict, needed = judged[name]
-    null = bootstrap(area if name == AREA else center, **at)
-    return CheckResult(
-        check="plausibility",
-        claim="The evidence lies where the annotations are.",
-        about="model",
-        statistic="relevance rank",
-        value=bootstrap(rank, **at) if n else None,
-        null=null if n else None,
-        null_name=name,
-        ceiling=None,
-        margin=margin,
-        alpha=study.alpha,
-        n=n,
-        unit=study.cluster_name,
-        verdict=verdict,
-        why=_why(verdict, lifts[name].estimate, n, needed, left_out),
-        n_needed=needed,
-        forwards=1.0,
-        per_input={
-            "input": study.names(),
-            **{name: each.tolist() for name, each in columns.items()},
-            "relevance_mass": relevance_mass(maps, masks)[:, 0].tolist(),
-            "pointing_game": pointing_game(maps, masks)[:, 0].tolist(),
-            "average_precision": average_precision(maps, masks)[:, 0].tolist(),
-        },
-        details={
-            "lift_over_area": lifts[AREA],
-            "lift_over_center_prior": lifts[CENTER],
-            "strata": _strata(rank, area, study, at),
-            "left_out": left_out,
-            "grid": grid,
-        },
-        settings={"margin": margin, "seed": study.seed},
-    )
+
+    def answer(study: Study) -> CheckResult:
+        at: dict[str, Any] = {"clusters": study.clusters, "seed": study.seed, "level": 1 - study.alpha}
+        lifts = {AREA: _lift(rank, area, at), CENTER: _lift(rank, center, at)}
+        n = units(rank, study.clusters)
+        judged = {name: judge(lift, margin, n) for name, lift in lifts.items()}
+        # The null that decided is the one that is shown: both must be exceeded, and one that is not is enough.
+        name = min(
+            lifts, key=lambda each: (judged[each][0] != "undermines", judged[each][0] == "supports", lifts[each].low)
+        )
+        verdict, needed = judged[name]
+        null = bootstrap(area if name == AREA else center, **at)
+        return CheckResult(
+            check="plausibility",
+            claim="The evidence lies where the annotations are.",
+            about="model",
+            statistic="relevance rank",
+            value=bootstrap(rank, **at) if n else None,
+            null=null if n else None,
+            null_name=name,
+            ceiling=None,
+            margin=margin,
+            alpha=study.alpha,
+            n=n,
+            unit=study.cluster_name,
+            verdict=verdict,
+            why=_why(verdict, lifts[name].estimate, n, needed, left_out),
+            n_needed=needed,
+            forwards=1.0,
+            per_input={
+                "input": study.names(),
+                **{name: each.tolist() for name, each in columns.items()},
+                "relevance_mass": relevance_mass(maps, masks)[:, 0].tolist(),
+                "pointing_game": pointing_game(maps, masks)[:, 0].tolist(),
+                "average_precision": average_precision(maps, masks)[:, 0].tolist(),
+            },
+            details={
+                "lift_over_area": lifts[AREA],
+                "lift_over_center_prior": lifts[CENTER],
+                "strata": _strata(rank, area, study, at),
+                "left_out": left_out,
+                "grid": grid,
+            },
+            settings={"margin": margin, "seed": study.seed},
+        )
+
+    return study.answered(answer)
 
 
 def _center_prior(grid: Sequence[int]) -> Float[Tensor, "1 1 *grid"]:

@@ -12,6 +12,7 @@ more than one run counts as if it took one.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -202,53 +203,67 @@ class _Sanity:
         shaken = jittered(study, self.base, self.settings["jitter"], seeds(study.seed + 1, 2), self.layers)
         self.forwards += self._runs * len(shaken)
         signed, between, ceiling = across(self.maps, full), pairs(self.maps), across(self.maps, shaken)
-        found = levels(signed, between, ceiling, study.clusters)
-        gap = self._gaps(found)
-        verdict, why, needed = judged(found, gap, study.clusters, margin)
-        if bool((dead(self.maps) | constant(self.maps)).all()):
-            verdict, why, needed = self._nothing()
-        elif missing := int((~(found.rand.nanmean(1) + found.null + found.ceil).isfinite()).sum()):
-            why += f" {missing} of {study.n} inputs are left out: their maps compare with nothing."
         of_head = levels(across(self.maps, head), between, ceiling, study.clusters)
-        details: dict[str, Any] = {
-            "S_rand - S_null": gap.rand_null,
-            "S_ceil - S_rand": gap.ceil_rand,
-            "S_ceil - S_null": gap.ceil_null,
-            "signed rho": self._crossed(signed),
-            "head alone": self._head(of_head, decided=verdict in ("supports", "undermines")),
+        models = [self._twin(seed, (None, None)).model for seed in self.few]
+        shown, spent = controls(study, models, self.maps.shape[2:])
+        other = random_logit(study, self.base, self.maps, self.layers)
+        self.forwards += spent + self._runs * (other is not None)
+        fixed: dict[str, Any] = {
             "dead and constant": {
                 "trained": (int(dead(self.maps).sum()), int(constant(self.maps).sum())),
                 "randomized": (int(sum(dead(m).sum() for m in full)), int(sum(constant(m).sum() for m in full))),
                 "randomized maps": len(full) * study.n,
             },
             "stages": [" + ".join(part) for part in self.parts],
+            "literature's protocol": literature(self.maps, full[: len(self.few)], study.explanation.input_size),
         }
-        models = [self._twin(seed, (None, None)).model for seed in self.few]
-        shown, spent = controls(study, models, self.maps.shape[2:])
-        other = random_logit(study, self.base, self.maps, self.layers)
-        self.forwards += spent + self._runs * (other is not None)
-        details["controls"] = {name: self._crossed(rho.abs()) for name, rho in shown.items()}
-        details["literature's protocol"] = literature(self.maps, full[: len(self.few)], study.explanation.input_size)
-        if other is not None:
-            details["random logit"] = study.interval(other.abs())
         curves = {name: self.cascade(name) for name in self.settings["cascades"]}
-        return _result(
-            study, margin, self.settings, verdict, why,
-            value=self._crossed(found.rand),
-            null=study.interval(found.null_values),
-            ceiling=study.interval(found.ceil),
-            n=units(found.rand.nanmean(1), study.clusters),
-            n_needed=needed, forwards=self.forwards, curves=curves, details=details,
-            per_input={
-                "input": list(study.names()),
-                "target": [row[0].name for row in study.explanation.targets],
-                "S_rand": found.rand.nanmean(1).tolist(),
-                "S_null": found.null.tolist(),
-                "S_ceil": found.ceil.tolist(),
-                "S_rand, head alone": of_head.rand.nanmean(1).tolist(),
-                **{f"S_rand, {name}": rho.abs().nanmean(1).tolist() for name, rho in shown.items()},
-            },
-        )  # fmt: skip
+        found = levels(signed, between, ceiling, study.clusters)
+        per_input = {
+            "input": list(study.names()),
+            "target": [row[0].name for row in study.explanation.targets],
+            "S_rand": found.rand.nanmean(1).tolist(),
+            "S_null": found.null.tolist(),
+            "S_ceil": found.ceil.tolist(),
+            "S_rand, head alone": of_head.rand.nanmean(1).tolist(),
+            **{f"S_rand, {name}": rho.abs().nanmean(1).tolist() for name, rho in shown.items()},
+        }
+
+        def answer(study: Study) -> CheckResult:
+            at = copy(self)
+            at.study = study  # of another alpha, maybe
+            gap = at._gaps(found)
+            verdict, why, needed = at._judged(found, gap, margin)
+            details: dict[str, Any] = {
+                "S_rand - S_null": gap.rand_null,
+                "S_ceil - S_rand": gap.ceil_rand,
+                "S_ceil - S_null": gap.ceil_null,
+                "signed rho": at._crossed(signed),
+                "head alone": at._head(of_head, decided=verdict in ("supports", "undermines")),
+                "controls": {name: at._crossed(rho.abs()) for name, rho in shown.items()},
+                **fixed,
+            }
+            if other is not None:
+                details["random logit"] = study.interval(other.abs())
+            return _result(
+                study, margin, self.settings, verdict, why,
+                value=at._crossed(found.rand),
+                null=study.interval(found.null_values),
+                ceiling=study.interval(found.ceil),
+                n=units(found.rand.nanmean(1), study.clusters),
+                n_needed=needed, forwards=self.forwards, curves=curves, details=details, per_input=per_input,
+            )  # fmt: skip
+
+        return study.answered(answer)
+
+    def _judged(self, found: Levels, gap: Gaps, margin: float) -> tuple[Verdict, str, int | None]:
+        """Return the verdict, why, and how many units one would need."""
+        if bool((dead(self.maps) | constant(self.maps)).all()):
+            return self._nothing()
+        verdict, why, needed = judged(found, gap, self.study.clusters, margin)
+        missing = int((~(found.rand.nanmean(1) + found.null + found.ceil).isfinite()).sum())
+        left_out = f" {missing} of {self.study.n} inputs are left out: their maps compare with nothing."
+        return verdict, why + (left_out if missing else ""), needed
 
     def _nothing(self) -> tuple[Verdict, str, int | None]:
         """Return what is to be said where no map shows anything."""

@@ -1,6 +1,6 @@
 """The answer of one check: what was claimed, what was measured against which null, and the verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,6 +52,8 @@ class CheckResult:
         curves: named curves for the picture: name -> (x values, y values).
         details: further statistics, exploratory: they carry no verdict.
         settings: seeds and settings: what is needed to run it again.
+        again: the same answer at another alpha, from what was measured already, so that several verdicts can share
+            one; None where a check does not offer it.
     """
 
     check: str
@@ -76,6 +78,7 @@ class CheckResult:
     )
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    again: "Callable[[float], CheckResult] | None" = field(default=None, repr=False)
 
     def plot(self) -> "Figure":
         """Return one small figure: statistic with its interval, null, ceiling and margin."""
