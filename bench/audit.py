@@ -123,7 +123,6 @@ def _run(job: dict[str, Any]) -> None:
     """Make one audit; print how long it took and how much memory."""
     import torch
 
-    import heatproof.audit.run as under
     from heatproof.audit.run import Watch, audit
 
     if "threads" in job:
@@ -141,11 +140,11 @@ def _run(job: dict[str, Any]) -> None:
     told: dict[str, Any] = {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
     told["shards"] = round(marks[1] - marks[0], 2)
     if job.get("alone"):
-        told |= {"seconds": told["shards"], "alone": _alone(under, model, job)}
+        told |= {"seconds": told["shards"], "alone": _alone(model, job)}
     print("\n" + json.dumps(told))
 
 
-def _alone(under: Any, model: Any, job: dict[str, Any]) -> float:
+def _alone(model: Any, job: dict[str, Any]) -> float:
     """Return the seconds that explaining takes where all inputs lie ready in memory."""
     from heatproof.audit.reading import Ready, ready
     from heatproof.audit.shooting import shoot

@@ -104,7 +104,7 @@ def test_the_same_call_again_changes_nothing(run, table):
 @pytest.mark.parametrize("stop_after", [1, 5, 9, 14, 20, 27])
 def test_a_run_that_dies_anywhere_ends_as_the_uninterrupted_one(run, table, tmp_path, monkeypatch, stop_after):
     """Every write is a moment to die: files are flushed one by one, so the process dies after so many of them."""
-    import heatproof.audit.files as files
+    from heatproof.audit import files
 
     real, count = files.os.fsync, 0
 
@@ -193,7 +193,7 @@ def test_two_writers_at_once_are_refused(run, table):
 
 
 def test_a_full_disk_stops_cleanly_and_is_resumed(run, table, tmp_path, monkeypatch):
-    import heatproof.audit.store as under
+    from heatproof.audit import store as under
 
     real, count = under.write_folder, 0
 
