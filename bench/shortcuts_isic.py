@@ -9,9 +9,11 @@ written to bench/results/shortcuts_isic.json, whatever it is; edits and exemplar
 
 import argparse
 import csv
+import io
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from rich.progress import track
 from sklearn.metrics import roc_auc_score
 from torch import Generator, Tensor
@@ -43,6 +46,8 @@ RESULTS = Path(__file__).parent / "results" / "shortcuts_isic.json"
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 STICKER = {"h": (0.2, 0.72), "s": (0.25, 1.0), "v": (0.15, 1.0)}
 """Green to blue, and saturated: colors that skin does not have."""
+STRONG = STICKER | {"s": (0.45, 1.0)}
+"""The same, without skin that looks bluish as a whole."""
 LEAST = 0.02
 """Share of a picture in these colors from which on it counts as showing a sticker, as the data's table has it."""
 
@@ -69,15 +74,22 @@ def main() -> None:
     unnamed = investigate(survey)
     about["without a word"] = [told(one) for one in unnamed]
     about["seconds without a word"] = round(time.perf_counter() - begin)
-    named = investigate(survey, artifacts={"colored sticker": STICKER}, look=False)
+    named = investigate(survey, artifacts={"colored sticker": STICKER, "sticker of strong color": STRONG}, look=False)
     about["with the color rule"] = [told(one) for one in named]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(plain(about), indent=1) + "\n", encoding="utf-8")
-    for name, finding in (("isic-sticker", named[0]), *((f"isic-found-{i + 1}", f) for i, f in enumerate(unnamed))):
-        for kind, data in drawing.pictures(finding, survey).items():
-            if data and kind in ("exemplars", "edits", "effects"):
-                (IMAGES / f"{name}-{kind}.png").write_bytes(data)
+    write_pictures(drawing.pictures(named[-1], survey), "isic-sticker", ("edits", "effects"))
+    if unnamed:
+        write_pictures(drawing.pictures(unnamed[0], survey), "isic-found", ("exemplars",))
     print(json.dumps(about, indent=1, default=str))
+
+
+def write_pictures(drawn: Mapping[str, bytes | None], name: str, kinds: Sequence[str]) -> None:
+    """Write some of a finding's pictures, in 64 colors, since photographs make large PNGs."""
+    for kind in kinds:
+        if data := drawn[kind]:
+            picture = Image.open(io.BytesIO(data)).convert("RGB").quantize(64)
+            picture.save(IMAGES / f"{name}-{kind}.png", optimize=True)
 
 
 def rows(part: str) -> list[tuple[Path, int, float]]:

@@ -1,5 +1,6 @@
 """Cues measure what they say, change it by as much as they are told, and a network that reads one is found out."""
 
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -10,9 +11,14 @@ from torch import nn
 from heatproof.inputs.prepare import Preprocess
 from heatproof.models import Model
 from heatproof.shortcuts import open_survey
-from heatproof.shortcuts._global import global_candidates, otsu
+from heatproof.shortcuts._candidate import Candidate
+from heatproof.shortcuts._edits import irrelevant
+from heatproof.shortcuts._global import global_candidate, global_candidates, otsu
+from heatproof.shortcuts._survey import Survey
 from heatproof.shortcuts.cues import cue_named, cues
+from heatproof.shortcuts.decide import decide_all
 from heatproof.shortcuts.find import investigate
+from heatproof.shortcuts.intervene import intervene
 
 PICTURES = 0.5 + 0.1 * torch.randn(6, 3, 40, 40, generator=torch.Generator().manual_seed(3))
 ONES = torch.ones(6, 1, 40, 40)
@@ -121,3 +127,77 @@ def test_a_scanner_s_tint_is_found_as_a_global_cue() -> None:
     found = {one.candidate.name: one.verdict for one in investigate(survey)}
     assert found["color cast"] == "confirmed"
     assert all(verdict != "confirmed" for name, verdict in found.items() if name != "color cast")
+
+
+def cast_survey(odds: tuple[float, float], *, marked: bool) -> tuple[Survey, Candidate]:
+    """A network that reads the tint, on pictures of two scanners; and its cue."""
+    data = blobs(120, odds=(0.0, 0.0))
+    chance = torch.where(data.labels == 1, odds[1], odds[0])
+    tinted = torch.rand(120, generator=torch.Generator().manual_seed(5)) < chance
+    cast = torch.tensor([-0.05, 0.0, 0.05]).reshape(1, 3, 1, 1)
+    x = (data.pictures + torch.where(tinted[:, None, None, None], cast, -cast)).clamp(0, 1)
+    survey = open_survey(
+        Model(Tint(), preprocess=Preprocess()), list(x), data.labels.tolist(),
+        annotations=list(data.blob.numpy()) if marked else None, layer="relu",
+    )  # fmt: skip
+    candidate = global_candidate(survey, range(60), cue_named("color cast"))
+    assert candidate is not None
+    return survey, candidate
+
+
+@pytest.mark.parametrize(
+    ("odds", "marked", "verdict", "why"),
+    [
+        ((0.1, 0.9), True, "confirmed", "Without it the score falls"),
+        ((0.5, 0.5), True, "relies but relevance unclear", "does not go with the class"),
+        ((0.1, 0.9), False, "relies but relevance unclear", "without annotations only a person can say"),
+    ],
+)
+def test_a_cue_is_a_shortcut_where_it_goes_with_the_class_off_a_marked_object(
+    odds: tuple[float, float], marked: bool, verdict: str, why: str
+) -> None:
+    survey, candidate = cast_survey(odds, marked=marked)
+    rows = range(60, 120)
+    (found,) = decide_all(survey, [(candidate, intervene(survey, candidate, rows, {}), rows)], 0.25)
+    assert found.verdict == verdict
+    assert why in found.result.why
+    named = replace(candidate, origin="given")
+    (found,) = decide_all(survey, [(named, intervene(survey, named, rows, {}), rows)], 0.25)
+    assert found.verdict == "confirmed"
+
+
+def test_a_cue_that_matters_on_the_object_alone_may_belong_to_the_task() -> None:
+    survey, candidate = cast_survey((0.1, 0.9), marked=True)
+    rows = range(60, 120)
+    trials = intervene(survey, candidate, rows, {})
+    for book in (trials.remove, trials.paste):
+        for name, one in book.items():
+            if name.startswith("off the object"):
+                book[name] = replace(one, treated=one.control + 0.1 * survey.spread(candidate.label))
+    (found,) = decide_all(survey, [(candidate, trials, rows)], 0.25)
+    assert found.verdict == "relies but relevance unclear"
+    assert "hardly off the object" in found.result.why
+
+
+def test_an_edit_may_spare_the_object() -> None:
+    survey, candidate = cast_survey((0.1, 0.9), marked=True)
+    assert candidate.change is not None
+    assert candidate.whole is not None
+    assert survey.annotations is not None
+    object_ = survey.annotations[:1].unsqueeze(1).expand(1, 3, *survey.annotations.shape[1:])
+    plain = survey.pixels[:1]
+    assert torch.equal(candidate.change([0], 1.0)[object_], plain[object_])
+    shifted = candidate.whole([0], 1.0) - plain
+    assert float(shifted[object_].abs().max()) > 0.03
+    assert torch.allclose(shifted[0, :, 0, 0], candidate.change([0], 1.0)[0, :, 0, 0] - plain[0, :, 0, 0], atol=1e-6)
+
+
+def test_the_control_of_a_sharper_picture_is_no_sharper() -> None:
+    plugin = cue_named("sharpness")
+    edited = import_module(plugin.module).shift(PICTURES, torch.tensor([1.0]))
+    aside = irrelevant(PICTURES, edited, 0)
+    assert torch.allclose((edited - PICTURES).norm(), aside.norm(), rtol=1e-3)
+    before = plugin.function(PICTURES, ONES)
+    assert float((plugin.function(edited, ONES) - before).min()) > 0.8
+    for turn in (1.0, -1.0):
+        assert float((plugin.function(PICTURES + turn * aside, ONES) - before).abs().max()) < 0.1

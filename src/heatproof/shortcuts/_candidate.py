@@ -28,7 +28,8 @@ class Candidate:
         label: index of the class whose score it is thought to raise.
         present: (n,) per input of the survey, whether it has the feature.
         masks: (n, *spatial) where a region lies, in the frame of the model's input; empty where it is absent.
-        change: adds or removes a global cue.
+        change: adds or removes a global cue, off the marked object where there is one.
+        whole: does so everywhere, the object with it; None where no object is marked.
         off_object: share of the region that lies outside what the expert marked; NaN without annotations.
         rank: the higher, the more suspicious; NaN for those that were given.
         exemplars: numbers of the inputs that show it best.
@@ -43,6 +44,7 @@ class Candidate:
     present: Bool[Tensor, " n"]
     masks: Bool[Tensor, "n *spatial"] | None = None
     change: Change | None = None
+    whole: Change | None = None
     off_object: float = float("nan")
     rank: float = float("nan")
     exemplars: tuple[int, ...] = ()

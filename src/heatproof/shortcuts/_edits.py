@@ -15,6 +15,8 @@ from heatproof.shortcuts._survey import Survey
 
 FEATHER = 2
 """Samples over which an edit fades out around its region."""
+COARSE = 4.0
+"""Width, in samples, of the blur that makes irrelevant changes coarse."""
 _TRIES = 64
 _WHOLE = 0.5
 """Share of a region that may overlap what it is moved away from; beyond that there is no elsewhere."""
@@ -124,8 +126,9 @@ def irrelevant(
 ) -> Float[Tensor, "m c *spatial"]:
     """Return changes as large as an edit's in an irrelevant direction: to be added, and taken away, as its control.
 
-    The part that is the same everywhere turns to an orthogonal direction of the channels; the rest keeps its power
-    spectrum, at random places. With one channel there is no other direction: a random field of the same size.
+    The part that is the same everywhere turns to an orthogonal direction of the channels; the rest goes to random
+    places and becomes coarser, with the same power, since fine noise would sharpen an input as the edit does. With one
+    channel there is no other direction: a random field of the same size.
     """
     axes = inputs.ndim - 2
     last = tuple(range(-axes, 0))
@@ -144,7 +147,17 @@ def irrelevant(
         smooth = blurred(drawn, max(inputs.shape[2:]) / 8)
         smooth = smooth - smooth.mean(last, keepdim=True)
         turned = smooth / smooth.std(last, correction=0, keepdim=True) * level.abs()
-    return turned + phase_randomized(difference - level, axes, seed + 1)
+    return turned + _coarser(difference - level, seed + 1)
+
+
+def _coarser(difference: Float[Tensor, "m c *spatial"], seed: int) -> Float[Tensor, "m c *spatial"]:
+    """Return changes with as much power and mean 0, at random places, and nothing finer than about `COARSE` samples."""
+    axes = difference.ndim - 2
+    last = tuple(range(-axes, 0))
+    field = blurred(phase_randomized(difference, axes, seed), COARSE)
+    field = field - field.mean(last, keepdim=True)
+    power, left = (one.square().mean(last, keepdim=True).sqrt() for one in (difference, field))
+    return field / torch.where(left > 0, left, 1.0) * power
 
 
 def within(survey: Survey, edited: Float[Tensor, "m c *spatial"]) -> Float[Tensor, "m c *spatial"]:

@@ -83,6 +83,7 @@ def global_candidate(
         label=k,
         present=present,
         change=partial(changed, survey, plugin, delta),
+        whole=None if survey.annotations is None else partial(changed, survey, plugin, delta, spare=False),
         rank=abs(rho) * lift(survey, rows, present, k) if origin == "found" else float("nan"),
         exemplars=tuple(order[:8]),
         counter_exemplars=tuple(order[::-1][:8]),
@@ -105,11 +106,19 @@ def measured(survey: Survey, plugin: Plugin) -> Float[Tensor, "n k"] | None:
 
 
 def changed(
-    survey: Survey, plugin: Plugin, delta: Float[Tensor, " k"], rows: Sequence[int], amount: float
+    survey: Survey,
+    plugin: Plugin,
+    delta: Float[Tensor, " k"],
+    rows: Sequence[int],
+    amount: float,
+    *,
+    spare: bool = True,
 ) -> Float[Tensor, "m c *spatial"]:
     """Return inputs with more or less of a cue, within the valid range.
 
-    Where the object is annotated it is left as it is: its own color, contrast and sharpness are what the task is about.
+    An annotated object may be spared, since its own color, contrast and sharpness are what the task is about; then no
+    camera ever made such an input. Or it may not, as another scanner spares nothing; then the task may license the
+    effect.
     """
     inputs = survey.pixels[list(rows)]
     low, high = survey.limits
@@ -117,7 +126,7 @@ def changed(
     _, reach = _scale(survey)
     shifted = low + reach * shift((inputs - low) / reach, amount * delta)
     edited = torch.minimum(torch.maximum(shifted, low), high)
-    if survey.annotations is None:
+    if survey.annotations is None or not spare:
         return edited
     marked = survey.annotations[list(rows)]
     free = blurred((~wider(marked, 1)).unsqueeze(1).to(inputs), 1.0)

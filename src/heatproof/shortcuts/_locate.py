@@ -63,8 +63,9 @@ def _as_cue(survey: Survey, candidate: Candidate, rows: Sequence[int]) -> Candid
         tells = min(_auc(has, told, part) for part in (index, rest))
         if tells >= TELLS and (best is None or tells > best[0]):
             change = partial(changed, survey, plugin, delta)
+            whole = None if survey.annotations is None else partial(change, spare=False)
             details = {**candidate.details, "located": f"by {plugin.title.lower()}", "tells": tells}
-            best = (tells, replace(candidate, change=change, details=details))
+            best = (tells, replace(candidate, change=change, whole=whole, details=details))
     return best[1] if best else None
 
 

@@ -2,8 +2,9 @@
 
 Unit: standard deviations of the class's log odds over the data set. An effect matters above the margin, which is fixed
 beforehand. CONFIRMED takes removal and paste, each beyond the margin, each imputer by itself above zero, and a feature
-that the task does not license: one that a person named, or that lies off the object. NOT RELIANT takes both inside
-the margin, on either side (an equivalence test). Candidates share alpha by Holm's procedure.
+that the task does not license: one that a person named, or that lies off the object; a cue of the whole input has to
+matter off the marked object as well, and to go with the class. NOT RELIANT takes both inside the margin, on either
+side (an equivalence test). Candidates share alpha by Holm's procedure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from heatproof.checks._verdict import FEWEST
 from heatproof.shortcuts._candidate import Candidate, Effect, Finding, ShortcutVerdict
 from heatproof.shortcuts._prevalence import prevalence
 from heatproof.shortcuts._survey import Survey
-from heatproof.shortcuts.intervene import Trial, Trials
+from heatproof.shortcuts.intervene import OFF, Trial, Trials
 from heatproof.types import CheckResult, Interval
 from heatproof.types.check import Verdict
 
@@ -67,8 +68,8 @@ def decide_all(
     effects = [_effects(survey, candidate, trials) for candidate, trials, _ in tried]
 
     def test(number: int) -> Callable[[float], Judged]:
-        candidate, trials, _ = tried[number]
-        return lambda alpha: _judged(survey, candidate, trials, effects[number], margin, alpha)
+        candidate, trials, rows = tried[number]
+        return lambda alpha: _judged(survey, candidate, trials, rows, effects[number], margin, alpha)
 
     tests = [test(number) for number in range(len(tried))]
     found = share_alpha(tests, survey.alpha, lambda one: one.decided)
@@ -129,6 +130,7 @@ def _judged(
     survey: Survey,
     candidate: Candidate,
     trials: Trials,
+    rows: Sequence[int],
     effects: Mapping[str, Effect],
     margin: float,
     alpha: float,
@@ -153,8 +155,8 @@ def _judged(
     agree = all(e.interval.low > 0 for e in alone.values())
     lies = [decide(one, margin) for one in both.values()]
     if all(one.beyond for one in lies) and agree:
-        if _licensed(candidate):
-            return Judged("relies but relevance unclear", f"{_unclear(candidate)} ({told}).", weak, n, None)
+        if (unclear := _unclear(survey, candidate, rows, alone, margin)) is not None:
+            return Judged("relies but relevance unclear", f"{unclear} ({told}).", weak, n, None)
         flips = effects["paste (against neutral)"].flips[0] if "paste (against neutral)" in effects else nan
         also = f" Pasting it changes {flips:.0%} of decisions." if flips == flips else ""
         why = f"Without it the score falls, and with it the score rises, more than with the control ({told}).{also}"
@@ -179,17 +181,26 @@ def _pooled(effects: Sequence[Effect]) -> Tensor | None:
     return torch.stack([one.values for one in effects]).mean(0) if effects else None
 
 
-def _licensed(candidate: Candidate) -> bool:
-    """Say whether the task may license the feature: nobody named it, and it does not lie off a marked object."""
+def _unclear(
+    survey: Survey, candidate: Candidate, rows: Sequence[int], effects: Mapping[str, Effect], margin: float
+) -> str | None:
+    """Return why what the model leans on may be no shortcut; None where it is one, as for all that a person named.
+
+    A region is one off the marked object. A cue of the whole input, of which every input has more or less, has to
+    matter off the object, too, and to go with the class: else it is a sensitivity, which takes no one astray here.
+    """
     if candidate.origin == "given":
-        return False
-    return candidate.masks is not None and not candidate.off_object > OFF_OBJECT
-
-
-def _unclear(candidate: Candidate) -> str:
-    if candidate.off_object != candidate.off_object:
+        return None
+    whole = candidate.masks is None and candidate.whole is not None
+    if not whole and candidate.off_object != candidate.off_object:
         return "The model leans on it; without annotations only a person can say whether it belongs to the task"
-    return f"The model leans on it, but {1 - candidate.off_object:.0%} of it lies on the object"
+    if not whole and candidate.off_object <= OFF_OBJECT:
+        return f"The model leans on it, but {1 - candidate.off_object:.0%} of it lies on the object"
+    if whole and any(decide(one.interval, margin).within for name, one in effects.items() if OFF in name):
+        return "The model leans on it, but hardly off the object; on the object it may belong to the task"
+    if whole and prevalence(survey, candidate, rows)["odds ratio"].low <= 1:
+        return "The model leans on it, but in these inputs it does not go with the class"
+    return None
 
 
 def _missing(candidate: Candidate, both: Mapping[str, Interval], n: int, unit: str) -> str:

@@ -2,7 +2,8 @@
 
 Region: (a) removed, against a region of the same shape elsewhere; (b) pasted into inputs of other classes, off the
 object, against a neutral paste of the same shape, and a scrambled one; (c) alone on an empty ground; (d) by dose, in
-opacity and size. Global cue: taken away and added, against changes of the same size in an irrelevant direction.
+opacity and size. Global cue: taken away and added, against changes of the same size in an irrelevant direction; where
+an object is marked, once everywhere and once off the object.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from heatproof.shortcuts._candidate import Candidate
+from heatproof.shortcuts._candidate import Candidate, Change
 from heatproof.shortcuts._edits import (
     FEATHER,
     elsewhere,
@@ -27,6 +28,7 @@ from heatproof.shortcuts._fills import Fill, wider
 from heatproof.shortcuts._survey import Survey, decision
 
 OPACITIES = (0.25, 0.5)
+OFF, EVERYWHERE = "off the object", "everywhere"
 SHOWN = 4
 """Inputs whose edits are kept for the reader's eye."""
 
@@ -124,8 +126,14 @@ class _Lab:
 
     def global_cue(self) -> Trials:
         """Return the experiments on a global cue: taken away from those that have it, added to the others."""
-        change = self.candidate.change
+        change, whole = self.candidate.change, self.candidate.whole
         assert change is not None
+        # what the reader sees is kept by name: the last one, which is as a scanner would do it, stays
+        for word, one in ((OFF, change), (EVERYWHERE, whole)) if whole else ((EVERYWHERE, change),):
+            self._added_and_taken(one, word)
+        return self.done
+
+    def _added_and_taken(self, change: Change, word: str) -> None:
         for rows, amount, book, sign in (
             (self.have, -1.0, self.done.remove, -1.0),
             (self.takers, 1.0, self.done.paste, 1.0),
@@ -138,7 +146,7 @@ class _Lab:
             for number in range(2):
                 aside = irrelevant(inputs, edited, self.survey.seed + 10 * number)
                 sides = [self._scored(rows, _cut(self.survey, inputs + turn * aside)) for turn in (1.0, -1.0)]
-                book[f"direction {number + 1}"] = Trial(
+                book[f"{word}, direction {number + 1}"] = Trial(
                     tuple(rows),
                     sign * treated[0],
                     sign * (sides[0][0] + sides[1][0]) / 2,
@@ -155,7 +163,6 @@ class _Lab:
                 (0.0, *OPACITIES, 1.0),
                 (0.0, *[sign * float(one.mean()) for one in halves], sign * float(treated[0].mean())),
             )
-        return self.done
 
     def _remove(self, masks: Tensor, fills: Mapping[str, Fill]) -> None:
         aside, there = elsewhere(self.survey, self.candidate, self.have, self.generator)
