@@ -85,10 +85,10 @@ def main() -> None:
 
 
 def write_pictures(drawn: Mapping[str, bytes | None], name: str, kinds: Sequence[str]) -> None:
-    """Write some of a finding's pictures, in 64 colors, since photographs make large PNGs."""
+    """Write some of a finding's pictures, in 256 colors, since photographs make large PNGs."""
     for kind in kinds:
         if data := drawn[kind]:
-            picture = Image.open(io.BytesIO(data)).convert("RGB").quantize(64)
+            picture = Image.open(io.BytesIO(data)).convert("RGB").quantize(256)
             picture.save(IMAGES / f"{name}-{kind}.png", optimize=True)
 
 
