@@ -167,7 +167,8 @@ def test_nothing_in_the_input_is_no_error(name, axes):
     maps = explain(name, opened(rectifying(axes).double(), torch.zeros_like(draw(axes))))
     assert maps.isfinite().all()
     if name in ("input_x_gradient", "integrated_gradients", "occlusion", "rise", "input_edges"):
-        assert (maps == 0).all()
+        # scores of one input in batches of two sizes may differ in the last bit
+        assert (maps.abs() <= 1e-12).all()
 
 
 class Constant(nn.Module):
