@@ -8,7 +8,10 @@ from heatproof.cli import doctor
 def test_tells_versions_devices_and_folders(run_json):
     _, told = run_json("doctor")
     assert told["packages"]["core"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
-    assert set(told["extras"]) == {"vision", "slides", "medical", "web", "cluster", "xarray"}
+    assert set(told["extras"]) == {
+        "vision", "audit", "slides", "medical", "science", "web", "cluster", "xarray",
+        "mlflow", "tensorboard", "lightning",
+    }  # fmt: skip
     assert "cpu" in told["devices"]
     bundled = told["weights"]["heatproof (bundled)"]
     assert bundled["files"] >= 2

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+import heatproof as hp
 from heatproof.cli import main
 from heatproof.demo import lesions
 from heatproof.demo import run as module
@@ -78,7 +79,7 @@ def test_the_confirmed_shortcut_lies_on_the_ruler():
 
 
 def test_without_a_confirmed_shortcut_the_sentence_accuses_nobody():
-    clean = lesions.Unmasked("network B", None, {"ordinary": 0.97, "reversed": 0.97}, [])
+    clean = lesions.Unmasked("network B", hp.Model(torch.nn.Identity()), {"ordinary": 0.97, "reversed": 0.97}, [])
     assert lesions.summarize([clean]) == (
         "On ordinary pictures both are right alike (network B 97%); no shortcut was confirmed in either."
     )

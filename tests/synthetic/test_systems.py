@@ -29,7 +29,7 @@ def test_the_shipped_network_is_as_good_as_its_card_says(name, kind):
     card = json.loads((files("heatproof") / "weights" / f"{name}_{kind}.json").read_text())
     net = hp.load(f"bundled:{name}_{kind}").net
     assert score(net, system(name).draw(150, 1001)) == pytest.approx(
-        card["test_accuracy"]["inputs as nature makes them"], abs=0.08
+        card["test_accuracy"]["inputs as nature makes them"], abs=0.08, rel=0.05
     )
 
 

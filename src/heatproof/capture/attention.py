@@ -57,12 +57,12 @@ def _differentiate(
         _refuse_windows(mode.found, batch.n)
         if not all(weights.recorded for weights in mode.found):
             continue
-        _refuse_branches(mode.found)
         with torch.inference_mode(False), torch.enable_grad():
             scores = evaluate(targets, output)
         if scores.requires_grad:
             found = gradients(scores, [w.tensor for w in mode.found], one_by_one=one_by_one)
             if any(grad is not None for grad in found):
+                _refuse_branches([w for w, grad in zip(mode.found, found, strict=True) if grad is not None])
                 return [*zip(mode.found, found, strict=True)]
     names = ", ".join(repr(w.layer) for w in mode.found[-3:])
     raise ExplainError(

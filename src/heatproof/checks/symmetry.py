@@ -147,6 +147,7 @@ def concordance(a: Float[Tensor, "n q"], b: Float[Tensor, "n q"]) -> Float[Tenso
 
     1 - |a_i - b_i|^2 / (var a + var b + |mean a - mean b|^2), sums over the outputs.
     """
+    a, b = a.detach(), b.detach()  # a user's action on the target may bring a graph
     spread = (a - a.mean(0)).square().sum(1).mean() + (b - b.mean(0)).square().sum(1).mean()
     whole = spread + (a.mean(0) - b.mean(0)).square().sum()
     size = a.square().sum(1).mean() + b.square().sum(1).mean()

@@ -91,5 +91,5 @@ def an_archive(place, count):
 def test_memory_does_not_grow_with_the_entries(tmp_path, make, many):
     (few, small), (count, large) = peaks(make(tmp_path, 1_000), make(tmp_path, many))
     assert (few, count) == (1_000, many)
-    held = 200 * many if make is a_folder else 40 * many  # the names of one folder are sorted, up to a block of them
+    held = 400 * many if make is a_folder else 40 * many  # the names of one folder are sorted, up to a block of them
     assert large - small < min(held, 400 * BLOCK)
