@@ -1,5 +1,6 @@
 """Many architectures, random weights: the automatic layer lies the right way round, and a batch is its singles."""
 
+import copy
 import importlib
 import tomllib
 from itertools import product
@@ -104,7 +105,13 @@ def test_layer_layout_and_orientation_are_found(library: str, entry: dict[str, A
     assert both.maps.any()
     assert list(both.maps.shape[2:]) == entry["grid"]
     singles = torch.cat([explainer(one[None], target).maps for one in x])
-    torch.testing.assert_close(singles, both.maps, rtol=1e-4, atol=1e-4 * float(both.maps.abs().max()))
+    if float((singles - both.maps).abs().max()) > 1e-4 * float(both.maps.abs().max()):
+        # a rounding error may carry a float32 score across a ReLU's kink; doubles tell that from a real difference
+        exact = hp.Explainer(copy.deepcopy(net).double())
+        both_exact = exact(x.double(), target).maps
+        singles_exact = torch.cat([exact(one[None].double(), target).maps for one in x])
+        torch.testing.assert_close(singles_exact, both_exact, rtol=1e-9, atol=1e-9 * float(both_exact.abs().max()))
+        torch.testing.assert_close(both.maps, both_exact.float(), rtol=0, atol=1e-2 * float(both_exact.abs().max()))
 
     moved = hp.explain(net, struck(size), target, method=movement, layer=both.layer.split(" + ")).maps[1:, 0].double()
     grid = moved.shape[1:]

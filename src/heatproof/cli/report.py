@@ -24,7 +24,7 @@ def command(
     images: Annotated[str, typer.Option(help="full, thumbnail or none.")] = "full",
     identifiers: Annotated[bool, typer.Option(help="Show inputs by their own names instead of by a hash.")] = False,
     title: Annotated[str | None, typer.Option(help="Of the page.")] = None,
-    as_json: _options.Json = False,
+    printed: _options.Json = False,
 ) -> None:
     """Write the report of RUN anew."""
     from heatproof.audit.document import document_of
@@ -32,7 +32,7 @@ def command(
     from heatproof.audit.store import RunFolder
     from heatproof.report.audit import as_json, html, markdown, model_card, pdf
 
-    if as_json:
+    if printed:
         form, out = "json", Path("-")
     if form not in _FORMATS:
         raise UsageError(f"--format is {form!r}; choose of {', '.join(_FORMATS)}.")
