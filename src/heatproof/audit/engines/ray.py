@@ -57,9 +57,7 @@ def run_shards(
     """
     ray = _ray()
     tally.total = worker.plan.data.entries
-    todo = [
-        {"number": number, "entries": _packed(entries)} for number, entries in missing(worker.source, folder, tally)
-    ]
+    todo = [{"number": number, "entries": _pack(entries)} for number, entries in missing(worker.source, folder, tally)]
     if not todo:
         return True
     started = not ray.is_initialized()
@@ -140,9 +138,6 @@ def _pack(value: Any) -> bytes:
 
 def _unpacked(data: bytes) -> Any:
     return pickle.loads(data)  # noqa: S301  written by `_pack` in an actor of this very run
-
-
-_packed = _pack
 
 
 def _ray() -> Any:
