@@ -39,7 +39,8 @@ def measured(name: str, seed: int) -> dict[str, float]:
     inside = masks.double()
     found["enrichment"] = float(enrichment(ex.maps[:, 0], inside).nanmean())
     found["enrichment, random weights"] = float(enrichment(random, inside).nanmean())
-    found["enrichment over random weights"] = found["enrichment"] / found["enrichment, random weights"]
+    chance = found["enrichment, random weights"]  # 0 where every map of the random network is blank
+    found["enrichment over random weights"] = found["enrichment"] / chance if chance else float("nan")
     given = {"symmetry": {"laws": module.laws()}}
     for one in hp.check(net, inputs, "symmetry", target=target, settings=given):
         found[f"outputs, {one.details['law']}"] = one.details["outputs"].estimate
@@ -70,7 +71,11 @@ def show(table: dict[str, list[dict[str, float]]]) -> None:
     for name, rows in table.items():
         for quantity in rows[0]:
             values = torch.tensor([row[quantity] for row in rows], dtype=torch.double)
+            values = values[values.isfinite()]
             n = len(values)
+            if not n:
+                print(f"| {name} | {quantity} | undefined | | | 0 |")
+                continue
             half = float(values.std()) / n**0.5 * float(student.ppf(0.975, n - 1)) if n > 1 else float("nan")
             mean = float(values.mean())
             told = f"{mean:.3f} | {mean - half:.3f} to {mean + half:.3f} | {float(values.min()):.3f} | {n}"

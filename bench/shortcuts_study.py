@@ -6,6 +6,10 @@
 Networks of three architectures are trained on dermoscopy-like pictures in which an artifact goes with the label 95 to
 5 (planted), or lies on half of both (null), or goes with it but was taken out before training (association without
 use). Nothing is named: `find_shortcuts` looks for itself, on pictures of a generator that no threshold was set on.
+
+What a network does with an artifact that it had no reason to learn is no matter of how it was trained: a network that
+knows no better, or never saw a ruler, may well be moved by one. So it is measured, without any of the code on trial:
+each picture is drawn with the artifact and without, and the mean change of the log odds, in deviations, is the truth.
 """
 
 import argparse
@@ -20,11 +24,12 @@ from typing import Any
 import torch
 from rich.progress import track
 from scipy.stats import beta
+from torch import nn
 
 from heatproof.inputs.prepare import Preprocess
 from heatproof.models import Model
 from heatproof.shortcuts import Candidate, Finding, open_survey
-from heatproof.shortcuts.find import investigate
+from heatproof.shortcuts.find import MARGIN, investigate
 from heatproof.synthetic._dermoscopy import LABELS, Lesions, draw
 from heatproof.synthetic._fit import ARCHITECTURES, fit
 
@@ -35,6 +40,8 @@ GLOBAL = {"tint": {"color cast", "brightness"}, "blur": {"sharpness", "contrast"
 CUE = {"smooth": 0.35, "grainy": 0.055}
 """Strength of the true cue, weak: a network without a shortcut names seven to eight pictures of ten rightly."""
 LEARNED, EPOCHS, SEEN = 400, 6, 200
+UNUSED = ("null", "inpainted")
+"""Here the true cue is twice as strong and seen twice as often, so that networks learn it and lean on little else."""
 NEVER = (0.5, 0.5)
 HAIRS = {"hairs": NEVER}
 OFTEN = (0.05, 0.95)
@@ -82,7 +89,7 @@ def write(file: Path, rows: list[dict[str, Any]], command: str) -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "command": command,
         "versions": versions(),
-        "settings": {"learned": LEARNED, "epochs": EPOCHS, "asked": SEEN, "cue": CUE},
+        "settings": {"learned": LEARNED, "epochs": EPOCHS, "asked": SEEN, "cue": CUE, "more where unused": 2},
         "summary": summary(rows),
         "problems": rows,
     }
@@ -102,21 +109,25 @@ def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any
     """
     planted = {"null": ("ruler", "sticker"), "inpainted": ("ruler",), "two": ("sticker", "ink")}.get(kind, (kind,))
     odds = NEVER if kind == "null" else (0.2, 0.8) if kind == "two" else OFTEN
-    seen = draw(SEEN, 20_000 + seed, dict.fromkeys(planted, odds) | HAIRS, cue=CUE[look], look=look)
+    more = 2 if kind in UNUSED else 1
+    cue = more * CUE[look]
+    seen = draw(SEEN, 20_000 + seed, dict.fromkeys(planted, odds) | HAIRS, cue=cue, look=look)
     there = HAIRS if kind == "inpainted" else dict.fromkeys(planted, odds) | HAIRS
-    learned = draw(LEARNED, 10_000 + seed, there, cue=CUE[look], look=look)
-    net = fit(learned.pictures, learned.labels, seed=seed, epochs=EPOCHS, architecture=architecture)
+    learned = draw(more * LEARNED, 10_000 + seed, there, cue=cue, look=look)
+    net = fit(learned.pictures, learned.labels, seed=seed, epochs=more * EPOCHS, architecture=architecture)
     model = Model(net, preprocess=Preprocess(mean=(0.5,) * 3, std=(1.0,) * 3), labels=LABELS)
     survey = open_survey(
         model, list(seen.pictures), seen.labels.tolist(), annotations=list(seen.lesion.numpy()), seed=seed
     )
     # what is not used is named as well: the verdict should be "not reliant"
-    masks = {name: list(seen.masks[name].numpy()) for name in planted} if kind in ("null", "inpainted") else {}
+    masks = {name: list(seen.masks[name].numpy()) for name in planted} if kind in UNUSED else {}
     findings = investigate(survey, artifacts=masks)
-    used = [] if kind in ("null", "inpainted") else list(planted)
+    used = [] if kind in UNUSED else list(planted)
+    truth = {name: moved(net, name, draw(SEEN, 30_000 + seed, {name: NEVER}, cue=cue, look=look)) for name in planted}
+    real = [name for name in planted if name in used or abs(truth[name]) > MARGIN]
     matched = {name: [one for one in findings if matches(one.candidate, name, seen)] for name in used}
     confirmed = [one for one in findings if one.verdict == "confirmed"]
-    mine = [one for name in planted for one in findings if matches(one.candidate, name, seen)]
+    mine = [one for name in real for one in findings if matches(one.candidate, name, seen)]
     return {
         "kind": kind,
         "architecture": architecture,
@@ -126,11 +137,19 @@ def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any
         "planted": len(used),
         "found": sum(bool(one) for one in matched.values()),
         "confirmed": sum(any(f.verdict == "confirmed" for f in one) for one in matched.values()),
-        "false alarms": [f.candidate.name for f in confirmed if f not in mine or not used],
+        "moved by": {name: round(shift, 3) for name, shift in truth.items()},
+        "false alarms": [f.candidate.name for f in confirmed if f not in mine],
         "named": {one.candidate.name: one.verdict for one in findings if one.candidate.origin == "given"},
         "candidates": [told(one) for one in findings],
         "forwards per input": round(sum(one.result.forwards for one in findings), 1),
     }
+
+
+def moved(net: nn.Module, name: str, drawn: Lesions) -> float:
+    """Return by how many deviations the artifact itself moves the log odds, where it was drawn."""
+    with torch.inference_mode():
+        with_it, without = (net(x - 0.5).diff(dim=1)[:, 0] for x in (drawn.pictures, drawn.plain))
+    return float((with_it - without)[drawn.has[name]].mean() / with_it.std())
 
 
 def matches(candidate: Candidate, name: str, seen: Lesions) -> bool:
@@ -172,8 +191,16 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             }
             for kind in dict.fromkeys(row["kind"] for row in rows)
         },
-        "unused artifacts that were named": sum(len(row["named"]) for row in rows),
-        "of these not reliant": sum(list(row["named"].values()).count("not reliant") for row in rows),
+        "unused artifacts": {
+            told: {
+                "named": len(verdicts),
+                **{verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts))},
+            }
+            for told, verdicts in (
+                ("that move the network by less than the margin", unused(rows, moving=False)),
+                ("that move it by more", unused(rows, moving=True)),
+            )
+        },
         "problems": len(rows),
         "planted": planted,
         "found": found,
@@ -184,6 +211,16 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "false alarms, at most": round(upper(alarms, len(rows)), 3),
         "most forwards per input": max(row["forwards per input"] for row in rows),
     }
+
+
+def unused(rows: list[dict[str, Any]], *, moving: bool) -> list[str]:
+    """Return the verdicts on named artifacts that no network was taught, and that move it, or do not."""
+    return [
+        verdict
+        for row in rows
+        for name, verdict in row["named"].items()
+        if (abs(row["moved by"][name]) > MARGIN) is moving
+    ]
 
 
 def upper(count: int, n: int) -> float:
