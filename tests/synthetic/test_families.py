@@ -21,15 +21,16 @@ def test_every_family_keeps_its_promises(name: str) -> None:
     assert {i.check for i in one} <= set(checks())
     for a, b, c in zip(one, again, other, strict=True):
         assert len(a.inputs) == 50
-        assert torch.equal(a.inputs, b.inputs)
+        x, y, z = (torch.stack([row.data if isinstance(row, hp.Input) else row for row in i.inputs]) for i in (a, b, c))
+        assert torch.equal(x, y)
         assert all(torch.equal(p, q) for p, q in zip(a.model.parameters(), b.model.parameters(), strict=True))
-        assert not torch.equal(a.inputs, c.inputs)
+        assert x.shape != z.shape or not torch.equal(x, z)
         assert (a.annotations is not None) == (a.check == "plausibility")
 
 
 def test_every_check_has_problems_of_both_answers_in_families_that_are_held_out() -> None:
     planted = {(i.check, i.answer) for f in families().values() if held_out(f) for i in f.function(0)}
-    for check in ("sanity", "faithfulness", "plausibility", "stability", "degenerate"):
+    for check in checks():
         assert {(check, "good"), (check, "bad")} <= planted
 
 

@@ -78,10 +78,14 @@ def problems(
         UsageError: no family has problems for one of the checks, or there are no families.
     """
     wanted = dict.fromkeys(checks, 0)
+    serving = list(families)
     for step in range(per_check):
-        for family in families:
-            for one in _in_turn(family.function(seed + step), step):
-                if wanted.get(one.check, per_check) < per_check:
+        for family in tuple(serving):
+            made = [one for one in family.function(seed + step) if one.check in wanted]
+            if not made:  # it plants the same checks whatever the seed, and some families train networks
+                serving.remove(family)
+            for one in _in_turn(made, step):
+                if wanted[one.check] < per_check:
                     wanted[one.check] += 1
                     yield family.name, one
         if step == 0 and (missing := [name for name, count in wanted.items() if count == 0]):
@@ -119,7 +123,7 @@ def calibrate(
             method=one.method,
             layer=one.layer,
             annotations=one.annotations,
-            settings={one.check: settings[one.check]} if one.check in settings else None,
+            settings={one.check: {**settings.get(one.check, {}), **one.settings}},
         )
         found.setdefault(one.check, Confusion(one.check)).add(one, family, result.verdict)
         advance()
