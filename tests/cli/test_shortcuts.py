@@ -85,7 +85,7 @@ def test_what_is_named_is_tested(problem, capsys):
     ("more", "sentence"),
     [
         (("--artifact", "has_rulr"), "'has_rulr' is no column and no cue"),
-        (("--artifact", "blue=hsv:h=x"), "h='x' is no range"),
+        (("--artifact", "blue=hsv:h=x"), "holds 'h=x', which is no range"),
         (("--label", "diagnose"), "--label diagnose: the table has the columns label, patient_id, has_ruler"),
         (("--cluster-by", "patient"), "patient_id"),
         (("--fail-on", "confirm"), "--fail-on is 'confirm', which is no verdict"),

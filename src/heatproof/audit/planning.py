@@ -23,7 +23,9 @@ from heatproof.checks import check_named
 from heatproof.checks._verdict import FEWEST
 from heatproof.errors import UsageError, nearest
 from heatproof.explain import Explainer
+from heatproof.shortcuts.cues import cues
 from heatproof.shortcuts.find import MARGIN
+from heatproof.shortcuts.given import RULE, color_rule
 
 FORWARDS: Mapping[str, float] = {"sanity": 152, "faithfulness": 310, "plausibility": 1, "shortcuts": 60}
 """Forwards per input that each question costs at its defaults, as their results have stated them."""
@@ -148,6 +150,18 @@ def _refuse(wishes: Wishes, source: Source) -> None:
         if name not in source.columns:
             close = nearest(name, source.columns) or f"; it has {', '.join(source.columns) or 'none'}."
             raise UsageError(f"The data has no column {name!r} to split results by{close}")
+    for name, what in wishes.artifacts.items():
+        _refuse_suspect(name, what, source)
+
+
+def _refuse_suspect(name: str, what: str, source: Source) -> None:
+    """Refuse a suspect that no experiment could be made with, before anything runs."""
+    if what.startswith(RULE):
+        color_rule(name, what)
+        return
+    known = [*source.columns, *cues()]
+    if what not in known and what.partition("=")[0] not in source.columns:
+        raise UsageError(f"The artifact {name!r}: {what!r} is no column of the data and no cue{nearest(what, known)}")
 
 
 def _asks(wishes: Wishes, counts: Counts, forward_ms: float) -> tuple[tuple[Ask, ...], dict[str, str]]:

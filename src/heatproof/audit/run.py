@@ -130,7 +130,7 @@ def audit(
         annotations: column with masks or boxes, or a file or folder of them beside the data.
         cluster_by: column that says what belongs together (a patient).
         subgroups: columns that results are split by.
-        artifacts: suspects: a name -> a column or a cue.
+        artifacts: suspects: a name -> a column, `column=value`, a cue, or a color rule "hsv:h=0.2-0.7,s=0.25-1".
         method: makes the maps.
         layer: as for `explain`.
         engine: where shards run: "local" or "ray".

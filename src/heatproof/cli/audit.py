@@ -38,7 +38,12 @@ def command(
     cluster_by: Annotated[str | None, typer.Option(help="Column such as patient_id; never split.")] = None,
     subgroup: Annotated[list[str] | None, typer.Option(help="Column that results are split by.")] = None,
     artifact: Annotated[
-        list[str] | None, typer.Option(metavar="NAME[=WHAT]", help="What you suspect: a column or a cue.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=WHAT]",
+            help="What you suspect: a column or cue (has_ruler, color), a value (scanner_b=site=b), or a color rule "
+            "(sticker=hsv:h=0.2-0.7,s=0.25-1).",
+        ),
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Kind of data set, where it is not found by itself.")] = None,
     path: Annotated[str | None, typer.Option(help="Column with the path or URL of each input.")] = None,

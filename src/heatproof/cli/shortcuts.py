@@ -202,18 +202,12 @@ def _split(given: str) -> tuple[str, str]:
 
 def _what(name: str, what: str, files: Sequence[Path]) -> Any:
     """Return what an --artifact says: a color rule, masks, or the name of a column or cue."""
-    if what.startswith("hsv:"):
-        return {key: _range(name, key, value) for key, _, value in (p.partition("=") for p in what[4:].split(","))}
+    from heatproof.shortcuts.given import RULE, color_rule
+
+    if what.startswith(RULE):
+        return color_rule(name, what)
     source = Path(what)
     return read_annotations(source, files) if what != name and (source.suffix or source.is_dir()) else what
-
-
-def _range(name: str, key: str, value: str) -> tuple[float, float]:
-    low, _, high = value.partition("-")
-    try:
-        return float(low), float(high)
-    except ValueError:
-        raise UsageError(f"--artifact {name}: {key}={value!r} is no range; write one such as h=0.2-0.7.") from None
 
 
 def _whole(what: Any) -> bool:

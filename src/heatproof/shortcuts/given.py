@@ -23,6 +23,8 @@ WHOLE = 0.9
 """Share of the object from which on a mask covers it as a whole."""
 SPECK = 0.005
 """Share of an input that a color must fill to count as present."""
+RULE = "hsv:"
+"""How a color rule begins that is written as text."""
 
 
 def given(
@@ -34,17 +36,20 @@ def given(
         survey: of the model.
         name: what reports call it.
         what: one entry per input as annotations are given (masks, files, boxes, None where it is absent); a color rule,
-            {"h": (low, high), "s": ..., "v": ...} in 0..1 or a function from a picture (3, h, w) in 0..1 to a mask (h,
-            w); the name of a column that says which inputs have it, or `column=value`; or the name of a cue ("color",
-            "brightness").
+            {"h": (low, high), "s": ..., "v": ...} in 0..1, as text "hsv:h=0.2-0.7,s=0.25-1", or a function from a
+            picture (3, h, w) in 0..1 to a mask (h, w); the name of a column that says which inputs have it, or
+            `column=value`; or the name of a cue ("color", "brightness").
         label: the class whose score it may raise; None takes the one that has it more often.
         rows: where a cue's size, or the place of what a column speaks of, is learned; None takes every second input.
 
     Raises:
-        UsageError: there is no such column or cue, too few inputs have it or lack it, or the masks cover the object.
+        UsageError: there is no such column or cue, a color rule is malformed, too few inputs have it or lack it, or the
+            masks cover the object.
         InputError: a mask's file cannot be read.
     """
     wanted = survey.model.index(label) if isinstance(label, str) else label
+    if isinstance(what, str) and what.startswith(RULE):
+        what = color_rule(name, what)
     if isinstance(what, str):
         return _named(survey, name, what, wanted, range(0, survey.n, 2) if rows is None else rows)
     if callable(what) or isinstance(what, Mapping):
@@ -81,6 +86,31 @@ def given(
         exemplars=tuple(showing[:8]),
         counter_exemplars=tuple(without[:8]),
     )
+
+
+def color_rule(name: str, text: str) -> dict[str, tuple[float, float]]:
+    """Return the color rule that "hsv:h=0.2-0.7,s=0.25-1" means: a range in 0..1 for each key.
+
+    Raises:
+        UsageError: it is not written so.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for part in text.removeprefix(RULE).split(","):
+        key, _, bounds = part.partition("=")
+        low, _, high = bounds.partition("-")
+        try:
+            found[key.strip()] = float(low), float(high)
+        except ValueError:
+            raise UsageError(
+                f"The color rule of {name} holds {part!r}, which is no range; write {RULE}h=0.2-0.7,s=0.25-1."
+            ) from None
+    _known_keys(found)
+    return found
+
+
+def _known_keys(ranges: Mapping[str, Sequence[float]]) -> None:
+    if set(ranges) - set("hsv") or not ranges:
+        raise UsageError(f"The color rule has the keys {sorted(ranges)}; give ranges of h, s and v in 0..1.")
 
 
 def _named(survey: Survey, name: str, what: str, label: int | None, rows: Sequence[int]) -> Candidate:
@@ -134,9 +164,7 @@ def _by_color(
 def _in_ranges(x: Tensor, ranges: Mapping[str, Sequence[float]]) -> Bool[Tensor, "h w"]:
     from matplotlib.colors import rgb_to_hsv
 
-    unknown = set(ranges) - set("hsv")
-    if unknown or not ranges:
-        raise UsageError(f"The color rule has the keys {sorted(ranges)}; give ranges of h, s and v in 0..1.")
+    _known_keys(ranges)
     hsv = torch.from_numpy(rgb_to_hsv(x.permute(1, 2, 0).numpy()))
     inside = torch.ones(hsv.shape[:2], dtype=torch.bool)
     for channel, name in enumerate("hsv"):

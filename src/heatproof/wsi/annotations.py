@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
 
 from heatproof.errors import InputError, UsageError, nearest
+from heatproof.inputs.readers._reader import Scale
 from heatproof.inputs.slide import Slide
 
 _FORMS = "QuPath GeoJSON (.geojson, .json), ASAP XML or ImageScope XML (.xml)"
@@ -70,21 +71,43 @@ def mask_of(
         if label not in known:
             raise UsageError(f"No area is outlined as {label!r}{nearest(label, known) or f'; there are {known}.'}")
     chosen = [one for one in outlines if not labels or one.label in labels]
-    width, height = slide.size_at(mpp)
-    scale = slide.scale(mpp)
-    canvas = Image.new("1", (width, height))
-    draw = ImageDraw.Draw(canvas)
-    for one in sorted(chosen, key=lambda outline: outline.negative):
-        rings = [(one.ring, 0 if one.negative else 1), *((hole, 1 if one.negative else 0) for hole in one.holes)]
-        for ring, value in rings:
-            draw.polygon([(x / scale.x - 0.5, y / scale.y - 0.5) for x, y in ring.tolist()], fill=value)
-    mask = np.asarray(canvas, bool)
+    mask = _drawn(chosen, slide.scale(mpp), (0, 0), slide.size_at(mpp))
     if not mask.any():
         raise InputError(
             f"The outlines lie outside of {slide.path.name} ({slide.size[0]} x {slide.size[1]} pixels); are they of "
             "another slide, or not in pixels of its finest level?"
         )
     return mask
+
+
+def mask_in(
+    outlines: Sequence[Outline], slide: Slide, mpp: float, corner: tuple[int, int], size: tuple[int, int], label: str
+) -> Bool[np.ndarray, "h w"]:
+    """Return where one class was outlined in a part of the slide.
+
+    Args:
+        outlines: of any classes.
+        slide: the slide.
+        mpp: microns per pixel of the mask.
+        corner: x and y of its first pixel, at that resolution.
+        size: its width and height.
+        label: the class.
+    """
+    return _drawn([one for one in outlines if one.label == label], slide.scale(mpp), corner, size)
+
+
+def _drawn(
+    outlines: Sequence[Outline], scale: Scale, corner: tuple[int, int], size: tuple[int, int]
+) -> Bool[np.ndarray, "h w"]:
+    """Return which pixels of (width, height), the first of them at `corner`, lie in outlines."""
+    canvas = Image.new("1", size)
+    draw = ImageDraw.Draw(canvas)
+    for one in sorted(outlines, key=lambda outline: outline.negative):
+        rings = [(one.ring, 0 if one.negative else 1), *((hole, 1 if one.negative else 0) for hole in one.holes)]
+        for ring, value in rings:
+            places = ring / (scale.x, scale.y) - 0.5 - corner
+            draw.polygon([(x, y) for x, y in places.tolist()], fill=value)
+    return np.asarray(canvas, bool)
 
 
 def _from_geojson(path: Path) -> Iterator[Outline]:
