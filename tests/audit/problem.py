@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 import heatproof as hp
+from heatproof.inputs.prepare import Preprocess
 
 SIDE, SPOT = 32, 8
 LABELS = ("blue", "red")
@@ -35,6 +36,11 @@ class Spots(nn.Module):
 def spots() -> hp.Model:
     """Return the network with its labels."""
     return hp.Model(Spots().eval(), labels=LABELS, name="spots")
+
+
+def resized() -> hp.Model:
+    """Return the network for pictures of any size."""
+    return hp.Model(Spots().eval(), Preprocess(resize=(SIDE, SIDE)), LABELS, name="spots")
 
 
 def picture(number: int, red: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -20,9 +20,19 @@ from heatproof.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def asked():
+    """What is found out about the two lesion networks: the longest part, so that all tests share it."""
     steps = []
+    found = lesions.ask(lambda: steps.append(1))
+    assert len(steps) == lesions.STEPS
+    return found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory, asked):
+    steps = [1] * lesions.STEPS
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lesions, "ask", lambda advance: asked)
         patch.delenv("HEATPROOF_DATA", raising=False)
         patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("torch.hub._hub_dir", None)
@@ -69,8 +79,8 @@ def test_of_two_networks_that_are_right_alike_the_one_that_reads_the_ruler_is_un
     assert "network A leans on the ruler: experiments confirm it" in demo.sentence
 
 
-def test_the_confirmed_shortcut_lies_on_the_ruler():
-    seen, (leans, _) = lesions.ask(lambda: None)
+def test_the_confirmed_shortcut_lies_on_the_ruler(asked):
+    seen, (leans, _) = asked
     regions = leans.confirmed[0].candidate.masks
     has = seen.has["ruler"]
     on = (regions & seen.masks["ruler"]).flatten(1).any(1)
@@ -145,8 +155,9 @@ def test_page_says_what_was_found_and_why_there_are_no_photographs(demo):
 
 
 @pytest.mark.real
-def test_photographs_are_on_the_page_when_weights_are_there(data_folder, tmp_path, monkeypatch):
+def test_photographs_are_on_the_page_when_weights_are_there(data_folder, asked, tmp_path, monkeypatch):
     pytest.importorskip("torchvision")
+    monkeypatch.setattr(lesions, "ask", lambda advance: asked)
     monkeypatch.setattr(module, "_measure", lambda model, advance: (SHARES, []))
     monkeypatch.setattr(module, "render", lambda **story: json.dumps(story["photographs"]["shown"][0]["credit"]))
     done = run(tmp_path, offline=True)

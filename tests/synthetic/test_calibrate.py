@@ -75,7 +75,7 @@ def test_the_command_prints_a_table_and_writes_it(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(calibrating.command)
     file = tmp_path / "table.md"
-    arguments = ["--check", "plausibility", "-n", "4", "--seed", "1"]
+    arguments = ["--check", "symmetry", "-n", "4", "--seed", "1"]
     found = CliRunner().invoke(app, [*arguments, "--json", "--out", str(file)])
     assert found.exit_code == 0, found.output
     rows = json.loads(found.stdout)["rows"]

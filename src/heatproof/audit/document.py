@@ -1,6 +1,5 @@
 """What the report of a finished run says, gathered from its folder."""
 
-import hashlib
 from collections import Counter
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ from heatproof.audit.plan import QUESTIONS, as_dict
 from heatproof.audit.results import answer_of, performance_of, shortcuts_of
 from heatproof.audit.store import FAILURES, INPUTS, RESULTS, RunFolder
 from heatproof.report.audit.document import Document, Failure, Flow
+from heatproof.report.audit.privacy import hashed
 
 _LISTED = 1000
 
@@ -25,7 +25,11 @@ def document_of(folder: RunFolder, *, identifiers: bool = False, title: str | No
     Raises:
         InputError: the run is not finished.
     """
-    plan, manifest = folder.plan, folder.manifest()
+    plan, manifest, salt = folder.plan, folder.manifest(), folder.salt
+
+    def _id(name: str) -> str:
+        return name if identifiers else hashed(name, salt)
+
     rows = list(tables.rows_of(folder.path / RESULTS))
     asked = [ask.question for ask in plan.asks]
     shortcuts = [row for row in rows if row["question"] == "shortcuts" and "shortcut_verdict" in row["details"]]
@@ -37,7 +41,7 @@ def document_of(folder: RunFolder, *, identifiers: bool = False, title: str | No
     for row in tables.rows_of(folder.path / FAILURES):
         excluded[row["stage"]] += 1
         if len(failures) < _LISTED:
-            failures.append(Failure(_id(row["id"], identifiers), row["stage"], _reason(row, identifiers)))
+            failures.append(Failure(_id(row["id"]), row["stage"], _reason(row, identifiers)))
     analyzed = sum(1 for _ in tables.rows_of(folder.path / INPUTS, ["map_row"]))
     return Document(
         title=title or f"Audit of {plan.model.name} on {plan.data.name}",
@@ -52,7 +56,7 @@ def document_of(folder: RunFolder, *, identifiers: bool = False, title: str | No
         asked=asked,
         not_asked=plan.not_asked,
         flow=Flow(plan.data.entries, dict(excluded), analyzed),
-        gallery=[replace(one, id=_id(one.id, identifiers)) for one in read_gallery(folder)],
+        gallery=[replace(one, id=_id(one.id)) for one in read_gallery(folder)],
         failures=failures,
         plan=as_dict(plan),
         deviations=[*plan.budget.given_up, *manifest["deviations"]],
@@ -63,10 +67,6 @@ def document_of(folder: RunFolder, *, identifiers: bool = False, title: str | No
 
 def _order(question: str) -> int:
     return QUESTIONS.index(question) if question in QUESTIONS else len(QUESTIONS)
-
-
-def _id(name: str, identifiers: bool) -> str:
-    return name if identifiers else hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:10]
 
 
 def _reason(row: dict[str, str], identifiers: bool) -> str:

@@ -15,6 +15,7 @@ from heatproof.audit.labels import Labels
 from heatproof.audit.plan import Plan
 from heatproof.audit.reading import LeftOut, Ready, ready, sentence
 from heatproof.audit.shooting import Shots, shoot
+from heatproof.audit.sources._names import place_of
 from heatproof.audit.store import RunFolder
 from heatproof.capture.runs import out_of_memory
 from heatproof.errors import HeatproofError
@@ -90,7 +91,7 @@ def shards_of(source: Source, size: int) -> Iterator[list[tuple[Entry, str]]]:
     def marked() -> Iterator[tuple[Entry, str]]:
         for entry in source:
             key = hash((entry.location, str(entry.annotation)))
-            yield entry, f"it is listed twice ({entry.location}); the first is used." if key in seen else ""
+            yield entry, f"it is listed twice ({place_of(entry.location)}); the first is used." if key in seen else ""
             seen.add(key)
 
     rows = marked()
@@ -211,7 +212,7 @@ def _row(worker: Worker, found: Ready, shots: Shots, i: int, number: int) -> dic
     columns = {tables.COLUMN + k: tables.cell(entry.columns.get(k), kind) for k, kind in plan.data.columns.items()}
     return {
         "id": entry.id,
-        "location": entry.location,
+        "location": place_of(entry.location),
         "sha256": found.sha256,
         "label": None if index is None else labels.name(index),
         "label_index": index,
@@ -232,5 +233,6 @@ def _row(worker: Worker, found: Ready, shots: Shots, i: int, number: int) -> dic
 
 def _failure(number: int, one: LeftOut) -> dict[str, Any]:
     return {
-        "id": one.entry.id, "location": one.entry.location, "row": number, "stage": one.stage, "reason": one.reason,
+        "id": one.entry.id, "location": place_of(one.entry.location), "row": number,
+        "stage": one.stage, "reason": one.reason,
     }  # fmt: skip

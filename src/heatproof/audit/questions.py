@@ -209,7 +209,8 @@ def _per_input(results: Sequence[CheckResult], drawn: Drawn) -> dict[str, dict[s
         for name, values in result.per_input.items():
             numbers = all(value is None or isinstance(value, int | float) for value in values)
             if name != "input" and numbers and len(values) == len(ids):
-                found[f"{result.check}.{name}"] = plain(dict(zip(ids, values, strict=True)))
+                given = [None if value is None else float(value) for value in values]  # yes is 1
+                found[f"{result.check}.{name}"] = plain(dict(zip(ids, given, strict=True)))
     return found
 
 

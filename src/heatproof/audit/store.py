@@ -6,6 +6,7 @@ A shard is a run of `shard_size` rows of the data. Its maps are moved into the Z
 
 import hashlib
 import json
+import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from heatproof.errors import InputError, UsageError
 PLAN, MANIFEST, REPORT = "plan.toml", "manifest.json", "report.html"
 INPUTS, FAILURES, RESULTS, MAPS = "inputs.parquet", "failures.parquet", "results.parquet", "explanations.zarr"
 FORMAT = "heatproof run 1"
-_SHARDS, _SUMS, _LOCK = "shards", "sums.json", ".lock"
+_SHARDS, _SUMS, _LOCK, _SALT = "shards", "sums.json", ".lock", ".salt"
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,20 @@ class RunFolder:
                 raise UsageError(f"Another process is writing to {self.path}; wait for it, or stop it.") from error
             try:
                 clear_aside(self.path)
+                if not self.salt:
+                    # drawn from no seed: it keeps reports from being searched for names, and no result depends on it
+                    write_file(self.path / _SALT, secrets.token_hex(16).encode())
                 yield
             finally:
                 lock.release()
+
+    @property
+    def salt(self) -> str:
+        """What identifiers are hashed with where a report may not show them; never shown itself."""
+        try:
+            return (self.path / _SALT).read_text(encoding="ascii")
+        except FileNotFoundError:
+            return ""
 
     @property
     def maps(self) -> Maps:

@@ -10,6 +10,9 @@ from heatproof.cli._output import print_json, print_table, progress
 from heatproof.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from heatproof.plugins import Plugin
     from heatproof.synthetic._calibrate import Confusion
 
 _VERDICTS = ("supports", "inconclusive", "undermines", "not applicable")
@@ -46,8 +49,8 @@ def command(
     from heatproof.synthetic._calibrate import calibrate, problems
 
     chosen = [f for f in families().values() if which is Which.all or held_out(f) is (which is Which.held_out)]
-    offered = sorted({one.check for family in chosen for one in family.function(seed)})
-    names = [check_named(name).name for name in check] if check else offered
+    # some families train networks, so none is asked what it offers without need
+    names = [check_named(name).name for name in check or _offered(chosen, seed)]
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"The folder {out.parent} does not exist; make it, or write elsewhere.")
     planted = problems(chosen, names, instances, seed)
@@ -72,6 +75,10 @@ def command(
     if out is not None:
         lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, ["---"] * len(head), *rows)]
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _offered(families: "Sequence[Plugin]", seed: int) -> list[str]:
+    return sorted({one.check for family in families for one in family.function(seed)})
 
 
 def _rows(confusion: "Confusion") -> list[list[Any]]:

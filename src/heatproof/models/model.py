@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -14,6 +14,7 @@ from heatproof.inputs.prepare import Preprocess, adopt
 from heatproof.inputs.probe import Adopted
 from heatproof.types import Geometry, Input, Prepared
 
+_RGB = 3
 Labels = Sequence[str] | Mapping[int, str] | Mapping[str, str]
 
 
@@ -64,11 +65,16 @@ class Model:
     def prepare(self, input: Input) -> Prepared:
         """Return `input` as the network gets it, with the way back to the original.
 
+        A gray picture becomes one of three equal channels where the network's first convolution takes three.
+
         Raises:
             InputError: the preprocessing does not fit this input.
         """
         prepare: Callable[[Input], Prepared] | None = self.__dict__["_prepare"]
-        return Prepared(input.data, Geometry.identity(input.size), input) if prepare is None else prepare(input)
+        found = Prepared(input.data, Geometry.identity(input.size), input) if prepare is None else prepare(input)
+        if not input.picture or len(found.tensor) != 1 or _first_channels(self.net) != _RGB:
+            return found
+        return replace(found, tensor=found.tensor.expand(_RGB, *found.tensor.shape[1:]))
 
     def label(self, index: int) -> str:
         """Return the name of a class, or "class 7" where the model has no labels.
@@ -126,6 +132,11 @@ class Model:
             digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
             digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
+
+
+def _first_channels(net: nn.Module) -> int | None:
+    """Return how many channels the first convolution takes; None where there is none."""
+    return next((one.in_channels for one in net.modules() if isinstance(one, nn.Conv1d | nn.Conv2d | nn.Conv3d)), None)
 
 
 def as_model(model: Any) -> Model:

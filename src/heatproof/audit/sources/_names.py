@@ -15,6 +15,11 @@ def id_of(name: str) -> str:
     return _UNPRINTABLE.sub(_escape, name)
 
 
+def place_of(location: str) -> str:
+    """Return a location as it is where any table can hold it, otherwise as `id_of` writes names."""
+    return id_of(location) if _UNPRINTABLE.search(location.replace("\\", "")) else location
+
+
 def name_of(identifier: str) -> str:
     """Return the name that `id_of` made the identifier of."""
     return _ESCAPED.sub(_unescape, identifier)
