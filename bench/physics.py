@@ -29,7 +29,7 @@ def measured(name: str, seed: int) -> dict[str, float]:
     module = system(name)
     net = fit(module.RIGHT, seed=seed, learn_seed=100 + seed)
     test = module.draw(N, TEST_SEED + seed)
-    inputs, target = test.inputs(), targets_of(test)
+    inputs, target = test.inputs(), targets_of(module, test)
     ex = hp.explain(net, inputs, target)
     found = {"score": score(net, test), **localization(ex, test)}
     study = open_study(hp.Explainer(net), inputs, target)

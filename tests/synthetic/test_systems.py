@@ -46,10 +46,22 @@ def test_the_vortex_turns_and_the_source_does_not():
 def test_the_right_network_finds_the_core_and_the_twin_the_wind():
     drawn = vortex.draw(30, 11)
     right, wrong = (
-        localization(hp.explain(hp.load(f"bundled:vortex_{kind}"), drawn.inputs(), targets_of(drawn)), drawn)
+        localization(hp.explain(hp.load(f"bundled:vortex_{kind}"), drawn.inputs(), targets_of(vortex, drawn)), drawn)
         for kind in ("right", "wrong")
     )
     assert right["auc"] > 0.95 > wrong["auc"]
+    assert right["pointing"] >= 0.9 > wrong["pointing"]
+
+
+def test_the_right_network_finds_the_cold_disc_and_the_twin_does_not():
+    drawn = system("ising").draw(40, 11)
+    right, wrong = (
+        localization(
+            hp.explain(hp.load(f"bundled:ising_{kind}"), drawn.inputs(), targets_of(system("ising"), drawn)), drawn
+        )
+        for kind in ("right", "wrong")
+    )
+    assert right["auc"] > 0.95 > wrong["auc"] + 0.1
     assert right["pointing"] >= 0.9 > wrong["pointing"]
 
 

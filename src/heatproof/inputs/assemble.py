@@ -51,13 +51,17 @@ def assemble(
     values = data.detach().to(torch.float32, copy=True)
     if data.dtype in _FULL_SCALE:
         values /= _FULL_SCALE[data.dtype]
-    if not allow_nan:
+    if not allow_nan and data.is_floating_point():
         _refuse_nonfinite(values, name)
     axes = _axes(axis, tuple(values.shape[1:]), name)
-    low, high = values.aminmax()
-    picture = values.ndim == 3 and len(values) in (1, 3) and bool(low >= 0) and bool(high <= 1)
+    picture = values.ndim == 3 and len(values) in (1, 3) and (data.dtype in _FULL_SCALE or _in_unit(values))
     names = tuple(channels) if channels is not None else _channel_names(len(values), picture=picture)
     return Input(values, axes, names, name=name, source=source, picture=picture)
+
+
+def _in_unit(values: Tensor) -> bool:
+    low, high = values.aminmax()
+    return bool(low >= 0) and bool(high <= 1)
 
 
 def _refuse_nonfinite(values: Tensor, name: str) -> None:

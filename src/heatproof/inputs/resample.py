@@ -1,7 +1,8 @@
 """Resizing along any number of axes as Pillow and torchvision do it, in floating point."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,9 @@ from torch import Tensor
 from heatproof.errors import UsageError, nearest
 
 _BLOCK = 32  # outputs per matrix product: bounds both the weights' memory and the multiplications by zero
+_KEPT = 4096  # samples along an axis up to which weights are remembered
+
+Band = tuple[int, int, Float[Tensor, "outputs inputs"]]
 
 
 def _box(x: Tensor) -> Tensor:
@@ -90,15 +94,35 @@ def check_interpolation(interpolation: str) -> None:
 
 def _resize_axis(x: Tensor, axis: int, length: int, interpolation: str, antialias: bool) -> Tensor:
     """Resize one axis: a banded matrix product, one block of output samples at a time."""
+    old = x.shape[axis]
+    rows = x.reshape(math.prod(x.shape[:axis]), old, -1)
+    blocks: list[Tensor] = []
+    # inputs of a data set have few sizes
+    made = _kept_bands if max(old, length) <= _KEPT else _bands
+    for first, last, exact in made(old, length, interpolation, antialias):
+        weights = exact.to(x)
+        if first < 0 or last > old:
+            window = rows.index_select(1, torch.arange(first, last).clamp(0, old - 1).to(x.device))
+        else:
+            window = rows[:, first:last]
+        # one product over all rows where the axis is the last one: many times faster than a product for each
+        blocks.append((window[..., 0] @ weights.T)[..., None] if rows.shape[2] == 1 else weights @ window)
+    return torch.cat(blocks, dim=1).reshape(*x.shape[:axis], length, *x.shape[axis + 1 :])
+
+
+@lru_cache(maxsize=64)
+def _kept_bands(old: int, length: int, interpolation: str, antialias: bool) -> list[Band]:
+    return list(_bands(old, length, interpolation, antialias))
+
+
+def _bands(old: int, length: int, interpolation: str, antialias: bool) -> Iterator[Band]:
+    """Yield (first input sample, one past the last, float64 weights) of each block of output samples."""
     kernel, half_width = _KERNELS[interpolation]
     if interpolation == "bicubic" and not antialias:
         kernel = _torch_cubic  # torch and Pillow disagree on the cubic's free parameter, see torch's documentation
-    old = x.shape[axis]
     step = old / length
     stretch = max(step, 1.0) if antialias else 1.0
     reach = half_width * stretch
-    rows = x.reshape(math.prod(x.shape[:axis]), old, -1)
-    blocks: list[Tensor] = []
     for start in range(0, length, _BLOCK):
         stop = min(start + _BLOCK, length)
         first, last = math.floor((start + 0.5) * step - reach), math.ceil((stop - 0.5) * step + reach)
@@ -110,11 +134,4 @@ def _resize_axis(x: Tensor, axis: int, length: int, interpolation: str, antialia
         weights = kernel((samples - centers[:, None] + 0.5) * (1 / stretch))
         begin, end = ((centers[:, None] + side * reach + 0.5).floor() for side in (-1, 1))
         weights = weights * ((samples >= begin) & (samples < end))
-        weights = (weights / weights.sum(dim=1, keepdim=True)).to(x)
-        if first < 0 or last > old:
-            window = rows.index_select(1, torch.arange(first, last).clamp(0, old - 1).to(x.device))
-        else:
-            window = rows[:, first:last]
-        # one product over all rows where the axis is the last one: many times faster than a product for each
-        blocks.append((window[..., 0] @ weights.T)[..., None] if rows.shape[2] == 1 else weights @ window)
-    return torch.cat(blocks, dim=1).reshape(*x.shape[:axis], length, *x.shape[axis + 1 :])
+        yield first, last, weights / weights.sum(dim=1, keepdim=True)

@@ -79,7 +79,7 @@ def tell(
         model = load(f"bundled:{name}_{kind}")
         told.about[kind] = getattr(module, kind.upper()).what
         told.results[kind] = examine(model, module, drawn, seed=seed)
-        ex = explain(model, drawn.inputs(name), targets_of(drawn))
+        ex = explain(model, drawn.inputs(name), targets_of(module, drawn))
         told.numbers[kind] = localization(ex, drawn)
         if out is not None:
             _write(told, kind, ex, out)
@@ -88,7 +88,7 @@ def tell(
 
 def examine(model: Model, module: Any, drawn: Drawn, *, seed: int = 0) -> list[CheckResult]:
     """Put a network to the checks that a system has the means for."""
-    inputs, target = drawn.inputs(module.__name__.rpartition(".")[2]), targets_of(drawn)
+    inputs, target = drawn.inputs(module.__name__.rpartition(".")[2]), targets_of(module, drawn)
     settings: dict[str, dict[str, Any]] = {"symmetry": {"laws": module.laws()}, "physics": {"field": module.known()}}
     found = check(model, inputs, ["symmetry", "physics"], target=target, seed=seed, settings=settings)
     if hasattr(module, "causal"):
@@ -98,8 +98,10 @@ def examine(model: Model, module: Any, drawn: Drawn, *, seed: int = 0) -> list[C
     return found
 
 
-def targets_of(drawn: Drawn) -> Any:
-    """Return what is explained: the true class, or the value."""
+def targets_of(module: Any, drawn: Drawn) -> Any:
+    """Return what is explained: what the system says, or else the true class, or the value."""
+    if hasattr(module, "targets"):
+        return module.targets(drawn)
     return 0 if drawn.answers.is_floating_point() else drawn.answers.tolist()
 
 

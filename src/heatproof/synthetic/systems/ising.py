@@ -17,6 +17,7 @@ from torch import Tensor
 from heatproof.models.nets.field import FieldNet
 from heatproof.physics import Known, Law, flip_sign, mirror, rotate, shift
 from heatproof.synthetic.systems._drawn import Drawn, Recipe
+from heatproof.targets.contrast import Contrast
 from heatproof.types import Axis, Input
 
 LABELS = ("disordered", "ordered")
@@ -54,6 +55,15 @@ def draw(n: int, seed: int, *, up: bool = False) -> Drawn:
     if up:
         cold = cold * cold.mean((1, 2), keepdim=True).sign()
     return Drawn(torch.where(disc, cold, hot).unsqueeze(1), answers, disc, axes(), CHANNELS)
+
+
+def targets(drawn: Drawn) -> list[Contrast]:
+    """Return what is explained: the true class rather than the other.
+
+    What both scores share does not matter to their softmax, and each network shares it out differently: over ten
+    training seeds, the score of one class alone misled twice.
+    """
+    return [Contrast(answer, 1 - answer) for answer in drawn.answers.tolist()]
 
 
 def simulate(
