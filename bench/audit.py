@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results" / "audit.json"
-KILLS, ENTRIES = 20, (1_000, 100_000)
+KILLS, ENTRIES, RAY = 20, (1_000, 100_000), (40, 400)
 
 
 def main() -> None:
@@ -103,20 +103,43 @@ def overhead() -> dict[str, Any]:
 
 
 def ray() -> dict[str, Any]:
-    """Compare two single-threaded actors with one single-threaded worker on the same shards."""
+    """Compare two single-threaded actors with one single-threaded worker on the same shards.
+
+    Two sizes of data tell what starting a cluster and loading a model in each actor takes from what the work takes.
+    """
     data = Path(os.environ["HEATPROOF_DATA"])
-    took: dict[str, float] = {}
+    took: dict[tuple[str, int], float] = {}
+    same: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = sorted((data / "photos").rglob("*.JPEG")) or sorted((data / "photos").rglob("*.jpg"))
-        (folder / "data").mkdir()
-        for i in range(400):
-            shutil.copy(files[i % len(files)], folder / "data" / f"{i:04}.jpg")
-        for engine in ("local", "ray"):
-            job = {"model": "mobilenet", "data": str(folder / "data"), "checks": [], "out": str(folder / engine)}
-            took[engine] = _wait(_start({**job, "shard_size": 20, "engine": engine, "threads": 1}))["shards"]
-        same = _same(folder / "local", folder / "ray", exact=False)
-    return {"local s": took["local"], "ray s": took["ray"], "speed-up": round(took["local"] / took["ray"], 2), **same}
+        for n in RAY:
+            place = folder / f"data{n}"
+            place.mkdir()
+            for i in range(n):
+                shutil.copy(files[i % len(files)], place / f"{i:04}.jpg")
+            for engine in ("local", "ray"):
+                job = {"model": "mobilenet", "data": str(place), "checks": [], "out": str(folder / f"{engine}{n}")}
+                took[engine, n] = _wait(_start({**job, "shard_size": 20, "engine": engine, "threads": 1}))["shards"]
+            same = _same(folder / f"local{n}", folder / f"ray{n}", exact=False)
+            pair = [
+                _start({"model": "mobilenet", "data": str(place), "checks": [], "out": str(folder / f"{side}{n}"),
+                        "shard_size": 20, "threads": 1})
+                for side in ("left", "right")
+            ]  # fmt: skip
+            took["pair", n] = max(_wait(process)["shards"] for process in pair)
+    few, many = RAY
+    rest = {engine: took[engine, many] - took[engine, few] for engine in ("local", "ray", "pair")}
+    return {
+        "inputs": RAY,
+        "local s": [took["local", n] for n in RAY],
+        "ray s": [took["ray", n] for n in RAY],
+        "speed-up of the whole": round(took["local", many] / took["ray", many], 2),
+        "speed-up of the work": round(rest["local"] / rest["ray"], 2),
+        "speed-up of two processes without Ray": round(2 * rest["local"] / rest["pair"], 2),
+        "start of Ray s": round(took["ray", few] - rest["ray"] * few / (many - few), 1),
+        **same,
+    }
 
 
 def _run(job: dict[str, Any]) -> None:
