@@ -1,6 +1,7 @@
 """Where bytes lie: a path or a URL, opened the same way, and read into an Input with the hash of its bytes."""
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -14,6 +15,7 @@ from heatproof.audit.sources._names import id_of
 from heatproof.errors import InputError, MissingExtraError, nearest
 from heatproof.inputs import read
 from heatproof.inputs.contents import HEAD, suffix_of
+from heatproof.inputs.dicom import is_dicom
 from heatproof.types import Input
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+(://|::)")  # two letters or more: "c:" is a drive
@@ -100,16 +102,23 @@ def open_bytes(place: str, name: str | None = None) -> Any:
     try:
         _refuse_irregular(place, name)
         return Path(place).expanduser().open("rb")
+    except InputError:  # is a ValueError, too
+        raise
     except (OSError, ValueError) as error:
         raise InputError(_unopened(name, place, error)) from error
 
 
 def read_place(place: str, name: str) -> tuple[Input, str]:
-    """Return the input at a path or URL, and the SHA-256 of its bytes.
+    """Return the input at a path or URL, and the SHA-256 of its bytes; a folder of DICOM files is one series.
 
     Raises:
         InputError: it cannot be read; the sentence calls it by `name` and holds no path of this machine.
     """
+    slices = [] if is_url(place) else _slices(Path(place).expanduser())
+    if slices:
+        found = _decode(Path(place).expanduser(), name)
+        sums = [digest_of(io.BytesIO(one.read_bytes())) for one in slices]
+        return found, hashlib.sha256("".join(sums).encode()).hexdigest()
     with open_bytes(place, name) as file:
         if is_url(place):
             try:
@@ -121,6 +130,14 @@ def read_place(place: str, name: str) -> tuple[Input, str]:
         except OSError as error:
             raise InputError(_unopened(name, place, error)) from error
     return _decode(Path(place), name), digest
+
+
+def _slices(folder: Path) -> list[Path]:
+    """Return the DICOM files of a folder, sorted by name; none where it is no folder."""
+    try:
+        return [one for one in sorted(folder.iterdir()) if one.is_file() and is_dicom(one)] if folder.is_dir() else []
+    except (OSError, ValueError):
+        return []  # opening it will say why
 
 
 def digest_of(file: Any, more: bytes = b"") -> str:
