@@ -135,7 +135,8 @@ def ray() -> dict[str, Any]:
         "local s": [took["local", n] for n in RAY],
         "ray s": [took["ray", n] for n in RAY],
         "speed-up of the whole": round(took["local", many] / took["ray", many], 2),
-        "speed-up of the work": round(rest["local"] / rest["ray"], 2),
+        # starting Ray varies by more than the work takes, now and then: then a difference says nothing
+        "speed-up of the work": round(rest["local"] / rest["ray"], 2) if rest["ray"] > 0 else None,
         "speed-up of two processes without Ray": round(2 * rest["local"] / rest["pair"], 2),
         "start of Ray s": round(took["ray", few] - rest["ray"] * few / (many - few), 1),
         **same,

@@ -87,6 +87,11 @@ def test_no_file_names_a_registry_or_a_place_on_one_machine():
     assert not found, "\n".join(found)
 
 
+def test_no_page_waits_to_be_filled_in():
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
+        assert not re.search(r"@@|\bTBD\b|\bTODO\b", page.read_text(encoding="utf-8")), page.name
+
+
 def test_no_real_data_or_large_file_is_tracked():
     large = {str(file.relative_to(ROOT)) for file in tracked_files() if file.stat().st_size > 1_500_000}
     assert not large

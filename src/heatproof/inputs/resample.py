@@ -112,7 +112,8 @@ def _resize_axis(x: Tensor, axis: int, length: int, interpolation: str, antialia
 
 @lru_cache(maxsize=64)
 def _kept_bands(old: int, length: int, interpolation: str, antialias: bool) -> list[Band]:
-    return list(_bands(old, length, interpolation, antialias))
+    with torch.inference_mode(False):  # they are used outside of it, too
+        return list(_bands(old, length, interpolation, antialias))
 
 
 def _bands(old: int, length: int, interpolation: str, antialias: bool) -> Iterator[Band]:

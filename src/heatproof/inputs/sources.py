@@ -168,7 +168,7 @@ def _read_file(path: Path, options: dict[str, Any], name: str | None) -> Input:
     path = path.expanduser()
     try:
         if path.is_dir():
-            if any(is_dicom(file) for file in sorted(path.iterdir())[:8]):
+            if any(is_dicom(file) for file in sorted(path.iterdir())):
                 return read_series(path, name=name)
             raise InputError(f"{path} is a folder; read the files in it with read(expand({str(path)!r})).")
         if not path.exists():

@@ -104,13 +104,19 @@ def color_rule(name: str, text: str) -> dict[str, tuple[float, float]]:
             raise UsageError(
                 f"The color rule of {name} holds {part!r}, which is no range; write {RULE}h=0.2-0.7,s=0.25-1."
             ) from None
-    _known_keys(found)
+    _check_ranges(found)
     return found
 
 
-def _known_keys(ranges: Mapping[str, Sequence[float]]) -> None:
+def _check_ranges(ranges: Mapping[str, Sequence[float]]) -> None:
     if set(ranges) - set("hsv") or not ranges:
         raise UsageError(f"The color rule has the keys {sorted(ranges)}; give ranges of h, s and v in 0..1.")
+    for key, bounds in ranges.items():
+        low, high = (float(one) for one in bounds)
+        if not (0 <= low <= 1 and 0 <= high <= 1):
+            raise UsageError(f"The color rule has {key} from {low:g} to {high:g}; give ranges in 0..1.")
+        if low > high and key != "h":  # a range of hues may pass through red
+            raise UsageError(f"The color rule has {key} from {low:g} down to {high:g}; name the lower end first.")
 
 
 def _named(survey: Survey, name: str, what: str, label: int | None, rows: Sequence[int]) -> Candidate:
@@ -164,13 +170,12 @@ def _by_color(
 def _in_ranges(x: Tensor, ranges: Mapping[str, Sequence[float]]) -> Bool[Tensor, "h w"]:
     from matplotlib.colors import rgb_to_hsv
 
-    _known_keys(ranges)
+    _check_ranges(ranges)
     hsv = torch.from_numpy(rgb_to_hsv(x.permute(1, 2, 0).numpy()))
     inside = torch.ones(hsv.shape[:2], dtype=torch.bool)
     for channel, name in enumerate("hsv"):
         if name in ranges:
             low, high = (float(v) for v in ranges[name])
             value = hsv[..., channel]
-            # a hue range may pass through red
             inside &= (value >= low) & (value <= high) if low <= high else (value >= low) | (value <= high)
     return inside

@@ -34,14 +34,14 @@ class Reader(nn.Module):
     The first logit is `gain` times the mean of what is read, the second that of the dye.
     """
 
-    def __init__(self, what: str, *, gain: float = 1.0, squared: bool = False, beside: float = 0.0) -> None:
+    def __init__(self, what: str, *, gain: float = 1.0, squared: bool = False) -> None:
         super().__init__()
         self.body = nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular", bias=False)
         self.squared = squared
         one = torch.stack([_kernel(what), _kernel(DYE)])
         with torch.no_grad():
             self.body.weight.copy_(torch.cat([one, -one]))
-        self.head = nn.Parameter(torch.tensor([[gain, beside, gain, beside], [0.0, 1.0, 0.0, 1.0]]))
+        self.head = nn.Parameter(torch.tensor([[gain, 0.0, gain, 0.0], [0.0, 1.0, 0.0, 1.0]]))
 
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 2"]:
         """Return the logits."""
@@ -140,7 +140,7 @@ def _vorticity(one: Input, resolution: Resolution) -> Float[Tensor, "h w"]:
 def speed(capture: Any) -> Tensor:
     """Return the speed of the flow, whatever the network."""
     fast = capture.inputs[:, :2].square().sum(1, keepdim=True).sqrt()
-    return fast.unsqueeze(1)[:, 0].expand(-1, capture.scores.shape[1], -1, -1)
+    return fast.expand(-1, capture.scores.shape[1], -1, -1)
 
 
 def _kernel(what: str) -> Float[Tensor, "3 3 3"]:

@@ -12,7 +12,7 @@ import heatproof as hp
 from heatproof.audit.entry import Roles
 from heatproof.audit.sources import open_source
 from heatproof.errors import InputError
-from heatproof.inputs.slide import open_slide
+from heatproof.inputs.slide import Unreadable, open_slide
 from heatproof.synthetic.slides import write_slide
 from heatproof.synthetic.slides.plant import TILE
 
@@ -127,6 +127,107 @@ def test_a_row_without_what_it_takes_is_one_failure(cohort, tmp_path, column, va
         source.read(one)
     with pytest.raises(InputError, match=r"none\.svs does not exist"):
         source.read(other)
+
+
+def write(file, rows):
+    with file.open("w", newline="") as opened:
+        csv.writer(opened).writerows(rows)
+    return str(file)
+
+
+def test_a_table_of_ready_pictures_stays_one_though_it_says_mpp(tmp_path):
+    assert open_source(write(tmp_path / "tiles.csv", [("path", "label", "mpp"), ("t.png", "x", 0.5)])).kind == "table"
+
+
+def test_slides_with_nothing_to_look_at_are_failures_and_not_forgotten(cohort, tmp_path):
+    slide = cohort[0].parent / "s0.tiff"
+    write_slide(tmp_path / "blank.tiff", (1024, 1024), tissue=False)
+    rows = [
+        ("slide", "mpp", "tile"),
+        (slide, 1, 4096),
+        (slide, 224, 0.5),
+        (slide, "inf", 64),
+        (tmp_path / "blank.tiff", 1, 64),
+    ]
+    source = open_source(write(tmp_path / "slides.csv", rows))
+    sentences = [
+        "no tile of 4096 pixels",
+        "tiles of 0.5 pixels",
+        "'inf' in the column mpp|inf in the column mpp",
+        "shows no tissue",
+    ]
+    for entry, sentence in zip(source, sentences, strict=True):
+        with pytest.raises(InputError, match=sentence) as told:
+            source.read(entry)
+        assert str(tmp_path) not in str(told.value)
+        assert "--" not in str(told.value)
+
+
+def test_a_stray_or_nameless_outline_does_not_lose_the_slide_and_a_mended_file_is_read_anew(cohort, tmp_path):
+    slide, stained = cohort[0].parent / "s0.tiff", outlined(cohort[1]["s0.tiff"].stained)
+    far = outlined(np.array([[False] * 40] * 39 + [[False] * 39 + [True]]))["features"]
+    far[0]["properties"] = {"classification": {"name": "Artifact"}}
+    nameless = json.loads(json.dumps(stained["features"][:1]))
+    nameless[0]["properties"] = {}
+    outlines = tmp_path / "s0.geojson"
+    rows = [("slide", "geojson", "mpp", "tile"), (slide, outlines, 1, 64)]
+    prints, labels = [], []
+    for features in (far, [*stained["features"], *far, *nameless]):
+        outlines.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        source = open_source(write(tmp_path / "slides.csv", rows))
+        prints.append(source.fingerprint())
+        labels.append({entry.label for entry in source})
+    assert prints[0] != prints[1]
+    assert labels == [{None}, {POSITIVE, "other"}]
+
+
+def test_what_belongs_together_may_be_told_to_be_the_slide(cohort):
+    source = open_source(str(cohort[0]), Roles(annotation="outlines", cluster="slide"))
+    again = open_source(str(cohort[0]), source.roles)
+    for one in (source, again):
+        assert one.roles.cluster == "slide"
+        assert {entry.cluster for entry in one} == {*cohort[1], None}  # what cannot be read belongs to nothing
+
+
+def test_a_column_of_that_name_is_the_users(cohort, tmp_path):
+    rows = [("path", "slide", "mpp", "tile"), (cohort[0].parent / "s0.tiff", "CASE-1", 1, 256)]
+    source = open_source(write(tmp_path / "slides.csv", rows), Roles(cluster="slide"))
+    assert source.columns == ("slide",)
+    assert {entry.cluster for entry in source} == {"CASE-1"}
+
+
+def test_a_broken_tile_loses_no_other_tile_to_any_thread(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    import tifffile
+
+    whole, broken = tmp_path / "whole.tiff", tmp_path / "broken.tiff"
+    pixels = np.random.default_rng(0).integers(0, 255, (512, 1024, 3), dtype=np.uint8)
+    tifffile.imwrite(
+        whole,
+        pixels,
+        tile=(256, 256),
+        compression="jpeg",
+        photometric="ycbcr",
+        resolution=(20000, 20000),
+        resolutionunit="CENTIMETER",
+    )
+    data = bytearray(whole.read_bytes())
+    with tifffile.TiffFile(whole) as file:
+        place, count = file.pages[0].dataoffsets[5], file.pages[0].databytecounts[5]
+    data[place : place + count] = bytes(count)
+    broken.write_bytes(data)
+    places = [(x, y) for y in (0, 256) for x in range(0, 1024, 256)] * 8
+    with open_slide(broken, 0.5) as slide, ThreadPoolExecutor(4) as pool:
+
+        def ask(place):
+            try:
+                slide.read(*place, 256, 256, 0.5)
+            except Unreadable:
+                return place
+            return None
+
+        assert {one for one in pool.map(ask, places) if one} <= {(256, 256)}
 
 
 def test_a_cohort_is_audited_by_patients(cohort, tmp_path):

@@ -28,10 +28,12 @@ class OpenSlideReader:
         self.vendor = str(told.get("openslide.vendor", "unknown"))
         self.levels = tuple((int(w), int(h)) for w, h in self._slide.level_dimensions)
         self.mpp = (positive(told.get("openslide.mpp-x")), positive(told.get("openslide.mpp-y")))
+        # its own notion, so that regions start at just the pixel of the level that is meant
+        self._shrinks = tuple(float(one) for one in self._slide.level_downsamples)
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
         """Return a region of a level, see `Reader.read`."""
-        shrink = self._slide.level_downsamples[level]
+        shrink = self._shrinks[level]
         if shrink == round(shrink):
             return self._region(level, x, y, width, height)
         # Regions begin at whole pixels of the finest level, and are interpolated: read from any place, a pixel would
@@ -46,14 +48,21 @@ class OpenSlideReader:
         return np.concatenate(rows)[y - top : y - top + height, x - left : x - left + width]
 
     def _region(self, level: int, x: int, y: int, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
-        slide = self._slide
-        shrink = slide.level_downsamples[level]  # its own notion, so that it starts at just this pixel of the level
-        place = (round(x * shrink), round(y * shrink))
+        slide, shrink = self._slide, self._shrinks[level]
+        asked = ((round(x * shrink), round(y * shrink)), level, (width, height))
         try:
-            return on_white(slide.read_region(place, level, (width, height)))
+            return on_white(slide.read_region(*asked))
+        except self._library.OpenSlideError:
+            self._reopen(slide)
+        # After an error the library refuses all else from the same handle, to other threads, too: whether it is this
+        # region that is broken, only a handle of its own tells.
+        alone = self._library.OpenSlide(str(self._path))
+        try:
+            return on_white(alone.read_region(*asked))
         except self._library.OpenSlideError as error:
-            self._reopen(slide)  # after an error the library refuses all else from the same handle
             raise Unreadable(" ".join(str(error).split())) from error
+        finally:
+            alone.close()
 
     def _reopen(self, broken: Any) -> None:
         with self._lock:
