@@ -33,8 +33,9 @@ def test_the_first_screen_tells_which_of_two_equally_good_networks_to_reject(tmp
         first[name] = words(text)[: words(text).index("What became of the inputs")]
         assert ('class="exemplar"' in text) is (name == "run"), "the ruler can be seen, outlined"
     bad, good = first["run"], first["other"]
-    assert "Reject this model as it stands. It takes a shortcut: “" in bad
-    assert "evidence for malignant" in bad
+    assert "Reject this model as it stands. It takes a shortcut: “dark”." in bad
+    assert "Get data in which “dark” does not go with “malignant”" in bad
+    assert "The maps are faithful and lie elsewhere: suspect the model, not the map." in bad
     changed = re.search(
         r"adding that feature alone changes (\d+)% of decisions \(the same edit elsewhere: (\d+)%\)", bad
     )

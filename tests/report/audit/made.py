@@ -101,7 +101,7 @@ def picture(number: int, folder: Path, side: int = 96, **changes: Any) -> Pictur
 
 def huge(folder: Path) -> Document:
     """Return the document of 1,000 inputs with as many left out, and a gallery of 60 large pictures."""
-    gallery = [picture(i, folder, side=640) for i in range(60)]
+    gallery = [picture(i, folder, side=320) for i in range(60)]
     failures = [Failure(f"{i:010x}", "read", "The picture ends before its last row. " * 3) for i in range(1000)]
     return document(folder, gallery=gallery, failures=failures, flow=Flow(2000, {"cannot be read": 1000}, 1000))
 

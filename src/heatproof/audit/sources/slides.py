@@ -32,7 +32,7 @@ from heatproof.plugins import simplify
 from heatproof.types import Input
 from heatproof.wsi.annotations import mask_in
 
-NAME = "slides"
+NAME = "Slides"
 ALIASES = ("wsi", "whole slides")
 TIER = "core"
 BIBTEX = ""
