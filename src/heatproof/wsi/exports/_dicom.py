@@ -8,6 +8,8 @@ from typing import Any
 
 import heatproof
 from heatproof.errors import MissingExtraError
+from heatproof.inputs.readers._reader import NotMine
+from heatproof.inputs.readers._series import series_of
 from heatproof.wsi.result import SlideMap
 
 MANUFACTURER = "heatproof"
@@ -102,19 +104,15 @@ def source(found: SlideMap) -> Any:
 def _own_header(path: Path) -> Any:
     """Return the header of the finest level of a DICOM slide; None for every other format."""
     import pydicom
-    from pydicom.errors import InvalidDicomError
 
-    files = (
-        sorted(path.iterdir()) if path.is_dir() else sorted(path.parent.glob("*.dcm")) if path.suffix == ".dcm" else []
-    )
-    headers: list[Any] = []
-    for file in files:
-        try:
-            header = pydicom.dcmread(file, stop_before_pixels=True)
-        except (InvalidDicomError, OSError):
-            continue
-        if header.get("SOPClassUID") == _VL_WHOLE_SLIDE and "VOLUME" in header.get("ImageType", []):
-            headers.append(header)
+    try:
+        files = series_of(path)
+    except NotMine:
+        return None
+    headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+    headers = [
+        one for one in headers if one.get("SOPClassUID") == _VL_WHOLE_SLIDE and "VOLUME" in one.get("ImageType", [])
+    ]
     return max(headers, key=lambda header: header.TotalPixelMatrixColumns, default=None)
 
 
