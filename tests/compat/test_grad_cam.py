@@ -14,7 +14,7 @@ from tests.compat.peers import SCALE, best, inputs, known, silent, small
 from torch import nn
 
 from heatproof.compat import pytorch_grad_cam as ours
-from heatproof.compat.pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from heatproof.compat.pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, _of_class
 from heatproof.compat.pytorch_grad_cam.utils.reshape_transforms import vit_reshape_transform
 from heatproof.errors import HeatproofWarning, LayerError, MethodError, TargetError
 
@@ -258,3 +258,41 @@ def test_no_peer_is_imported():
         sys.exit(any(name.split(".")[0] in ("pytorch_grad_cam", "torchcam", "cv2", "captum") for name in sys.modules))
     """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_classes_that_would_be_overlooked_are_refused():
+    with pytest.raises(MethodError, match="get_cam_weights, which is not called here"):
+
+        class Mine(ours.BaseCAM):
+            def get_cam_weights(self, input_tensor, target_layers, targets, activations, grads):
+                return grads.max((2, 3))
+
+
+@pytest.mark.parametrize("targets", [ClassifierOutputTarget(1), 3])
+def test_targets_that_are_no_list_get_a_sentence(targets):
+    net = small()
+    with pytest.raises(TargetError, match="pass a list with one target per input"):
+        ours.GradCAM(net, [net[1]])._wanted(targets, 2)  # past the type checks that tests run under
+
+
+def test_a_class_that_does_not_exist_and_outputs_of_another_kind_get_a_sentence():
+    net, x = small(), inputs()
+    with pytest.raises(TargetError, match="Class 5 does not exist: the model has 5 classes"):
+        ours.GradCAM(net, [net[1]])(x, [ClassifierOutputTarget(5)] * 2)
+    with pytest.raises(TargetError, match="The output of the model is dict, not one score per class"):
+        _of_class({"logits": net(x)[0]}, 1)  # past the type checks that tests run under
+
+
+def test_no_layers_leave_the_choice_to_us():
+    net, x = small(), inputs()
+    np.testing.assert_array_equal(ours.GradCAM(net, None)(x), ours.GradCAM(net, [])(x))
+
+
+@pytest.mark.parametrize("name", ["EigenCAM", "FEM", "KPCA_CAM", "RandomCAM"])
+def test_methods_that_read_no_score_take_any_output(name):
+    net, x = small(), inputs()
+    field = net[:4]  # a field of scores instead of one per class
+    maps = getattr(ours, name)(field, [field[1]])(x)
+    np.testing.assert_allclose(maps, getattr(ours, name)(net, [net[1]])(x, [ClassifierOutputTarget(0)] * 2), atol=CLOSE)
+    with pytest.raises(TargetError, match="a score for every place"):
+        ours.GradCAM(field, [field[1]])(x)

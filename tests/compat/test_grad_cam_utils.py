@@ -35,7 +35,24 @@ def test_show_cam_on_image_refuses():
         image.show_cam_on_image(PICTURE, MAP, image_weight=2.0)
     with pytest.raises(UsageError, match="OpenCV's numbers"):
         image.show_cam_on_image(PICTURE, MAP, colormap=11)
-    assert image.show_cam_on_image(PICTURE, MAP, colormap="viridis").shape == PICTURE.shape
+    with pytest.raises(UsageError, match="colormap is 'nosuch'"):
+        image.show_cam_on_image(PICTURE, MAP, colormap="nosuch")
+    with pytest.raises(InputError, match="for a gray picture"):
+        image.show_cam_on_image(PICTURE[..., 0], MAP)
+
+
+@pytest.mark.parametrize("number", [*image._SAME.items()])
+def test_color_maps_by_the_numbers_of_opencv(number):
+    by_number, by_name = number
+    theirs = image_peer.show_cam_on_image(PICTURE, MAP, use_rgb=True, colormap=by_number)
+    for colormap in number:
+        mine = image.show_cam_on_image(PICTURE, MAP, use_rgb=True, colormap=colormap)
+        assert np.abs(mine.astype(int) - theirs.astype(int)).max() <= 2
+    gray = PICTURE[..., :1]
+    np.testing.assert_array_equal(
+        image.show_cam_on_image(gray, MAP, colormap=by_name),
+        image.show_cam_on_image(gray.repeat(3, axis=2), MAP, colormap=by_name),
+    )
 
 
 @pytest.mark.parametrize("picture", [PICTURE, (PICTURE * 255).astype(np.uint8)], ids=["float", "uint8"])
@@ -106,5 +123,5 @@ def test_metrics_of_multiplying_by_the_map(name):
 
 
 def test_road_says_what_to_use():
-    with pytest.raises(UsageError, match="quick_checks"):
+    with pytest.raises(UsageError, match="faithfulness"):
         from heatproof.compat.pytorch_grad_cam.metrics.road import ROADCombined  # noqa: F401 - the import is tested

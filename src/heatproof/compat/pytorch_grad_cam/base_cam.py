@@ -13,6 +13,7 @@ from heatproof.compat._engine import Runner
 from heatproof.compat._maps import contributions, minmax, principal, rectified, resized
 from heatproof.compat._names import has_setting, settings_of
 from heatproof.errors import InputError, MethodError, TargetError
+from heatproof.models.outputs import tensors
 from heatproof.types import Capture
 
 SEPARABLE = ("gradcam", "gradcam_plusplus", "xgradcam", "hirescam", "layercam", "gradcam_elementwise")
@@ -20,6 +21,17 @@ SEPARABLE = ("gradcam", "gradcam_plusplus", "xgradcam", "hirescam", "layercam", 
 
 SMOOTH_ALREADY = ("eigencam", "eigengradcam", "kpcacam", "fem", "fullgrad")
 """Methods for which pytorch-grad-cam leaves `eigen_smooth` without effect."""
+
+WITHOUT_TARGET = ("eigencam", "kpcacam", "fem", "random_cam")
+"""Methods that read no score, so that the output may be anything."""
+
+_NEVER_CALLED = (
+    "get_cam_weights",
+    "get_cam_image",
+    "compute_cam_per_layer",
+    "aggregate_multi_layers",
+    "get_target_width_height",
+)
 
 
 @runtime_checkable
@@ -55,7 +67,7 @@ class BaseCAM:
 
     Args:
         model: the network; unlike there it is neither hooked nor put in eval mode.
-        target_layers: modules (or dotted names) of the network, one map each, averaged after scaling.
+        target_layers: modules (or dotted names) of the network, one map each, averaged after scaling; None chooses.
         reshape_transform: turns what the layers return into (n, k, *grid); mostly not needed: the grid is found.
         compute_input_gradient: accepted; the gradients that a method needs are always there.
         uses_gradients: accepted likewise.
@@ -68,15 +80,25 @@ class BaseCAM:
         batch_size: set it to bound the memory of methods that run the network many times.
 
     Raises:
-        MethodError: the method has no such setting, or `detach` is False.
+        MethodError: the method has no such setting, or `detach` is False; a subclass defines what is never called here.
     """
 
     method: str = "gradcam"
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse classes of users that would be overlooked: their own map would silently be that of Grad-CAM."""
+        super().__init_subclass__(**kwargs)
+        lost = [name for name in _NEVER_CALLED if name in vars(cls)]
+        if lost:
+            raise MethodError(
+                f"{cls.__name__} defines {lost[0]}, which is not called here: write a function from a "
+                "heatproof.types.Capture to a map instead, as CONTRIBUTING shows, which any network can use."
+            )
+
     def __init__(
         self,
         model: nn.Module,
-        target_layers: Sequence[nn.Module | str] | nn.Module | str,
+        target_layers: Sequence[nn.Module | str] | nn.Module | str | None,
         reshape_transform: Callable[[Tensor], Tensor] | None = None,
         compute_input_gradient: bool = False,
         uses_gradients: bool = True,
@@ -87,7 +109,8 @@ class BaseCAM:
         if not detach:
             raise MethodError("detach=False is not offered: these maps are arrays. Use heatproof.explain for tensors.")
         self.model = model
-        self.target_layers = [target_layers] if isinstance(target_layers, nn.Module | str) else list(target_layers)
+        single = isinstance(target_layers, nn.Module | str)
+        self.target_layers = [target_layers] if single else list(target_layers or ())
         self.reshape_transform = reshape_transform
         self.compute_input_gradient = compute_input_gradient
         self.uses_gradients = uses_gradients
@@ -122,7 +145,8 @@ class BaseCAM:
             eigen_smooth: replace the sum over the channels by their first principal component.
 
         Raises:
-            TargetError: there is not one target per input (pytorch-grad-cam drops inputs or targets silently).
+            TargetError: there is not one target per input (pytorch-grad-cam drops inputs or targets silently), or the
+                output has no classes to choose from and the method needs a target.
             LayerError, InputError, MethodError: as their names say.
 
         Warns:
@@ -146,15 +170,24 @@ class BaseCAM:
         if not isinstance(input_tensor, Tensor) or input_tensor.ndim not in (3, 4, 5):  # pyright: ignore[reportUnnecessaryIsInstance]  not every user runs a type checker
             shape = tuple(getattr(input_tensor, "shape", ()))
             raise InputError(f"input_tensor is of shape {shape}; pass a batch (n, c, *spatial) as one tensor.")
-        wanted = None if targets is None else list(targets)
-        if wanted is not None and len(wanted) != len(input_tensor):
-            raise TargetError(f"{len(wanted)} targets for {len(input_tensor)} inputs: give one target per input.")
+        wanted = self._wanted(targets, len(input_tensor))
         maps, self.outputs = self._runner.explain(
             input_tensor, self.target_layers or None, wanted, self._function(eigen_smooth), self.reshape_transform
         )
         size = input_tensor.shape[2:]
         scaled = [resized(minmax(rectified(m, f"layer {i}")), size) for i, m in enumerate(maps)]
         return minmax(torch.stack(scaled).mean(0)).float().cpu().numpy()
+
+    def _wanted(self, targets: Any, n: int) -> Any:
+        """Return what is asked for, one per input."""
+        if targets is None:
+            return anything if self.method in WITHOUT_TARGET and self.target_layers else None
+        if callable(targets) or not isinstance(targets, Iterable):
+            raise TargetError(f"targets is {type(targets).__name__}; pass a list with one target per input.")
+        wanted: list[Any] = list(targets)  # pyright: ignore[reportUnknownArgumentType]
+        if len(wanted) != n:
+            raise TargetError(f"{len(wanted)} targets for {n} inputs: give one target per input.")
+        return wanted
 
     def _function(self, eigen_smooth: bool) -> Callable[[Capture], Tensor]:
         settings = dict(self.settings)
@@ -169,3 +202,8 @@ class BaseCAM:
                 f"one of {', '.join(SEPARABLE)}, or EigenCAM."
             )
         return lambda capture: principal(contributions(function, capture)).unsqueeze(1)
+
+
+def anything(output: Any) -> Tensor:
+    """Return the sum of all numbers of an output: a score for methods that do not read it."""
+    return torch.stack([tensor.sum().float() for _, tensor in tensors(output) if tensor.is_floating_point()]).sum()

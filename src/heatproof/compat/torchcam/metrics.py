@@ -81,5 +81,5 @@ class ClassificationMetric:
 def __getattr__(name: str) -> Any:
     """Answer for what is not offered."""
     if name == "DeletionInsertionMetric":
-        raise UsageError(f"There is no {name}: use heatproof.quick_checks, which masks the top region and others.")
+        raise UsageError(f"There is no {name}: use heatproof.check(model, inputs, 'faithfulness').")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

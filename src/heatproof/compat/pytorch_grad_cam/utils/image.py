@@ -11,7 +11,10 @@ from heatproof.compat._maps import minmax, resized
 from heatproof.errors import InputError, UsageError
 
 JET = 2
-"""OpenCV's number for the color map "jet", the default there; other maps go by matplotlib's names."""
+"""OpenCV's number for the color map "jet", the default there."""
+
+_SAME = {13: "magma", 14: "inferno", 15: "plasma", 16: "viridis", 17: "cividis", 20: "turbo"}
+"""OpenCV's numbers of the color maps that are the same in matplotlib; others go by matplotlib's names."""
 
 
 def show_cam_on_image(
@@ -27,13 +30,16 @@ def show_cam_on_image(
         img: (h, w, 3) float in 0..1, in the order of channels that `use_rgb` says.
         mask: (h, w) in 0..1.
         use_rgb: whether the colors come as RGB; otherwise BGR, as in OpenCV.
-        colormap: 2 (OpenCV's "jet") or the name of one of matplotlib's color maps.
+        colormap: OpenCV's number of "jet", "viridis", "cividis", "magma", "inferno", "plasma" or "turbo", or the name of
+            one of matplotlib's color maps.
         image_weight: share of the picture, 0..1.
 
     Raises:
-        InputError: the picture's values are not in 0..1, or the map has another size.
-        UsageError: the share is not in 0..1, or the color map is another of OpenCV's numbers.
+        InputError: the picture has not three channels, its values are not in 0..1, or the map has another size.
+        UsageError: the share is not in 0..1, or there is no such color map.
     """
+    if img.ndim != 3 or img.shape[2] not in (1, 3):
+        raise InputError(f"img is of shape {img.shape}; pass (h, w, 3), for a gray picture (h, w, 1).")
     if img.max() > 1 or img.min() < 0:
         raise InputError(f"img has values from {img.min()} to {img.max()}; divide by 255 to bring them into 0..1.")
     if img.shape[:2] != mask.shape:
@@ -79,11 +85,13 @@ def _colors(colormap: int | str) -> np.ndarray:
     if colormap == JET:
         x = 4 * np.arange(256)[:, None] / 255 - np.array([3, 2, 1])
         return np.round(255 * np.clip(1.5 - np.abs(x), 0, 1)) / 255
-    if not isinstance(colormap, str):
-        raise UsageError(f"colormap is {colormap}; of OpenCV's numbers only {JET} is known, pass a name: 'viridis'.")
     from matplotlib import colormaps
 
-    return colormaps[colormap](np.arange(256))[:, :3]
+    name = _SAME.get(colormap) if isinstance(colormap, int) else colormap
+    if name not in colormaps:
+        known = ", ".join(str(number) for number in sorted({JET, *_SAME}))
+        raise UsageError(f"colormap is {colormap!r}; of OpenCV's numbers {known} are known, or pass a name: 'viridis'.")
+    return colormaps[name](np.linspace(0, 1, 256))[:, :3]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """pytorch-grad-cam's target objects: callables from the output of one input to the scalar that is explained."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from heatproof.errors import TargetError
 
 
 class ClassifierOutputTarget:
@@ -18,7 +20,7 @@ class ClassifierOutputTarget:
 
     def __call__(self, model_output: Float[Tensor, "*n classes"]) -> Float[Tensor, "*n"]:
         """Return the score."""
-        return model_output[..., self.category]
+        return _of_class(model_output, self.category)
 
 
 class ClassifierOutputSoftmaxTarget:
@@ -29,7 +31,7 @@ class ClassifierOutputSoftmaxTarget:
 
     def __call__(self, model_output: Float[Tensor, "*n classes"]) -> Float[Tensor, "*n"]:
         """Return the probability."""
-        return model_output.softmax(-1)[..., self.category]
+        return _of_class(model_output, self.category, lambda scores: scores.softmax(-1))
 
 
 class ClassifierOutputReST:
@@ -40,7 +42,7 @@ class ClassifierOutputReST:
 
     def __call__(self, model_output: Float[Tensor, "*n classes"]) -> Float[Tensor, "*n"]:
         """Return the sum."""
-        return (model_output + F.log_softmax(model_output, -1))[..., self.category]
+        return _of_class(model_output, self.category, lambda scores: scores + F.log_softmax(scores, -1))
 
 
 class BinaryClassifierOutputTarget:
@@ -134,6 +136,22 @@ class FinerWeightedTarget:
             model_output[..., [self.main_category]] - self.alpha * model_output[..., self.comparison_categories]
         )
         return (weights * differences).sum(-1)
+
+
+def _of_class(output: Any, category: Any, change: Callable[[Tensor], Tensor] = lambda scores: scores) -> Tensor:
+    """Return a class's column of the changed scores.
+
+    Raises:
+        TargetError: the output is no tensor of scores, or has no such class.
+    """
+    if not isinstance(output, Tensor) or not output.ndim:
+        raise TargetError(
+            f"The output of the model is {type(output).__name__}, not one score per class; pass a callable that "
+            "returns a number of it, for example lambda output: output['logits'][3]."
+        )
+    if not -output.shape[-1] <= category < output.shape[-1]:
+        raise TargetError(f"Class {category} does not exist: the model has {output.shape[-1]} classes.")
+    return change(output)[..., category]
 
 
 def _overlaps(box: Float[Tensor, "4"], boxes: Float[Tensor, "m 4"]) -> Float[Tensor, " m"]:
