@@ -136,8 +136,12 @@ def test_bad_targets_raise():
                 extractor(classes, out)
         with pytest.raises(TargetError, match="Class 5 does not exist"):
             extractor(5, out)
-    with pytest.raises(LayerError, match="not a module"):
+    with pytest.raises(LayerError, match="There is no layer 'nowhere'"):
         ours.GradCAM(net, "nowhere")
+    with pytest.raises(LayerError, match="did you mean 'layer4'"):
+        ours.GradCAM(known("resnet18"), "layer5")
+    with pytest.raises(LayerError, match="not a module"):
+        ours.GradCAM(net, nn.ReLU())
     with pytest.raises(LayerError, match="2 were given"):
         ours.CAM(net, ["1", "3"])
 
@@ -151,8 +155,10 @@ def test_every_parameter_of_theirs_is_accepted():
         known = list(inspect.signature(getattr(ours, name)).parameters)
         named = [p for p, how in inspect.signature(theirs).parameters.items() if how.kind is not how.VAR_KEYWORD]
         assert "settings" in known or set(named) <= set(known), name
-        if name not in ("LeGrad", "FinerCAM", "RefineCAM"):
+        if name != "LeGrad":  # theirs scores single layers, which ours does not
             assert known[: len(named)] == named, name
+        called = [n for n, p in inspect.signature(theirs.__call__).parameters.items() if p.kind is not p.VAR_KEYWORD]
+        assert list(inspect.signature(getattr(ours, name).__call__).parameters)[: len(called)] == called, name
         found += 1
     assert found >= 9
     with pytest.raises(MethodError, match="no setting"):
@@ -191,3 +197,106 @@ def test_classification_metric():
             found.append(metric.summary())
     assert found[0] == pytest.approx(found[1], abs=1e-4)
     assert found[0]["avg_drop"] > 0
+
+
+def test_names_of_layers_that_were_chosen_are_known_with_the_maps():
+    net, x = known("resnet18"), inputs(64)
+    with ours.LayerCAM(net) as extractor:
+        maps = extractor([0, 1], net(x))
+        assert [name for name, _ in zip(extractor.target_names, maps, strict=True)] == ["layer4"]
+
+
+def test_layers_by_the_names_inside_a_wrapper():
+    net, x = small(SCALE), inputs()
+    wrapped = nn.DataParallel(net)
+    found = []
+    for layer in ("module.1", "1", net[1]):
+        with ours.GradCAM(wrapped, layer) as extractor:
+            found += extractor([0, 1], wrapped(x))
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(found[0], found[2])
+
+
+def test_scores_made_under_autocast_are_those_of_the_model():
+    net, x = known("resnet18"), inputs(64)
+    with ours.GradCAM(net, "layer4") as extractor:
+        with torch.autocast("cpu", torch.bfloat16):
+            out = net(x)
+        extractor([0, 1], out)
+        with pytest.raises(InputError, match="not what the model"):
+            extractor([0, 1], out.flip(0))
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+@pytest.mark.parametrize("base", ["XGradCAM", "LayerCAM"])
+def test_refine_cam(base, normalized):
+    net, x = small(SCALE), inputs()
+    maps = []
+    for module in (ours, peer):
+        with silent(), module.RefineCAM(net, ["1", "3"], base_method=getattr(module, base)) as extractor:
+            (found,) = extractor(best(net, x), net(x), normalized)
+            assert extractor.target_names == ["1", "3"]
+            assert "RefineCAM" in repr(extractor)
+            maps.append(found)
+    torch.testing.assert_close(maps[0], maps[1], atol=CLOSE, rtol=0)
+    assert not net._forward_pre_hooks
+    with pytest.raises(LayerError, match="at least two"):
+        ours.RefineCAM(net, ["1"])
+
+
+@pytest.mark.parametrize("compared", [None, 1, [2, 1], [[1, 2], [0, 4]]])
+@pytest.mark.parametrize("base", ["GradCAM", "LayerCAM"])
+def test_finer_cam(base, compared):
+    net, x = small(SCALE), inputs()
+    maps = []
+    for module in (ours, peer):
+        how = {"base_method": getattr(module, base), "gamma": 0.5, "num_references": 2}
+        with silent(), module.FinerCAM(net, "1", **how) as extractor:
+            maps += extractor([3, 3], net(x), compared)
+    torch.testing.assert_close(maps[0], maps[1], atol=CLOSE, rtol=0)
+    assert float(maps[0].amax()) == 1
+
+
+def test_finer_cam_refuses():
+    net, x = small(), inputs()
+    with pytest.raises(MethodError, match="gamma is -1"):
+        ours.FinerCAM(net, "1", gamma=-1.0)
+    with ours.FinerCAM(net, "1") as extractor:
+        with pytest.raises(InputError, match="has not run"):
+            extractor(1)
+        out = net(x)
+        for classes, compared, message in (
+            (1, 1, r"Class 1 is compared with \[1\]"),
+            (1, [2, 2], "each once"),
+            (1, [7], "Class 7 does not exist"),
+            (5, None, "Class 5 does not exist"),
+            (1, [[2]], "1 lists of classes to compare with for 2 inputs"),
+        ):
+            with pytest.raises(TargetError, match=message):
+                extractor(classes, out, compared)
+        with pytest.raises(MethodError, match="knows no other targets"):
+            extractor(scores=out, targets=lambda output: output[1])
+
+
+def test_what_is_not_offered_says_what_to_use():
+    with pytest.raises(UsageError, match="save"):
+        from heatproof.compat.torchcam.explain import explain  # noqa: F401 - the import itself is what is tested
+    with pytest.raises(MethodError, match="all attention layers"):
+        ours.LeGrad(small(), ["1", "3"])
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_classification_metric_of_targets(wrapped):
+    net, x = small(), inputs()
+    targets = [lambda scores: scores[1] + scores[2], lambda scores: scores[0]]
+    found = []
+    for methods, module in ((ours, metrics), (peer, metrics_peer)):
+        how = {"base_method": methods.LayerCAM} if wrapped else {}
+        with silent(), getattr(methods, "RefineCAM" if wrapped else "LayerCAM")(net, ["1", "3"], **how) as extractor:
+            metric = module.ClassificationMetric(extractor, functools.partial(torch.softmax, dim=-1))
+            metric.update(x, targets=targets)
+            metric.update(x, targets=targets[1])
+            found.append(metric.summary())
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
+    with pytest.raises(TargetError, match="Class 5 does not exist"):
+        metrics.ClassificationMetric(ours.LayerCAM(net, "1")).update(x, 5)

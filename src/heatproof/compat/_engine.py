@@ -32,8 +32,8 @@ class Runner:
         targets: Any,
         function: Function,
         transform: Transform | None = None,
-    ) -> tuple[list[Float[Tensor, "n *_grid"]], Any]:
-        """Return a signed map (n, *grid) per layer, and the network's output, detached.
+    ) -> tuple[list[Float[Tensor, "n *_grid"]], Any, list[str]]:
+        """Return a signed map (n, *grid) per layer, the network's output, detached, and the layers' names.
 
         Args:
             x: a batched tensor.
@@ -63,7 +63,7 @@ class Runner:
             captures, _, _ = self._engine.capture(batch, found, resolver)
             with torch.autocast(captures[0].activations.device.type, enabled=False):
                 maps = [function(capture)[:, 0].detach() for capture in captures]
-        return maps, map_tensors(output, lambda tensor: tensor.detach())
+        return maps, map_tensors(output, lambda tensor: tensor.detach()), [layer.name for layer in found]
 
     def output(self, x: Any) -> Any:
         """Return what the network says about a batch, without gradients."""

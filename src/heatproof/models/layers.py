@@ -159,6 +159,16 @@ def named(trace: Trace, net: nn.Module, layer: str | nn.Module) -> TargetLayer:
     )
 
 
+def title_of(net: nn.Module, layer: str | nn.Module) -> str:
+    """Return the name under which `named` finds a layer of `net`, wrappers such as DataParallel left out.
+
+    Raises:
+        LayerError: there is no such module.
+    """
+    name, count, keys = _find(dict(_named_modules(unwrap(net))), layer)
+    return name + ("" if count is None else f"#{count}") + "".join(f"[{key}]" for key in keys)
+
+
 def _find(modules: dict[str, nn.Module], layer: str | nn.Module) -> tuple[str, int | None, list[str]]:
     """Return the module's first name, the number of the call and the path of the tensor that `layer` asks for."""
     if isinstance(layer, nn.Module):

@@ -171,7 +171,7 @@ class BaseCAM:
             shape = tuple(getattr(input_tensor, "shape", ()))
             raise InputError(f"input_tensor is of shape {shape}; pass a batch (n, c, *spatial) as one tensor.")
         wanted = self._wanted(targets, len(input_tensor))
-        maps, self.outputs = self._runner.explain(
+        maps, self.outputs, _ = self._runner.explain(
             input_tensor, self.target_layers or None, wanted, self._function(eigen_smooth), self.reshape_transform
         )
         size = input_tensor.shape[2:]

@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-_MODULES = ("methods", "metrics", "utils")
+_MODULES = ("explain", "methods", "metrics", "utils")
 
 
 def __getattr__(name: str) -> ModuleType:

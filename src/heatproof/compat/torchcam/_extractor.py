@@ -15,7 +15,7 @@ from heatproof.compat._engine import Runner
 from heatproof.compat._maps import minmax, rectified, resized
 from heatproof.compat._names import settings_of
 from heatproof.errors import InputError, LayerError, TargetError, UsageError
-from heatproof.models.view import unwrap
+from heatproof.models.layers import title_of
 from heatproof.types import Capture
 
 Layers = nn.Module | str | list[nn.Module | str] | None
@@ -57,9 +57,9 @@ class Extractor:
         self.input_shape = input_shape
         self.plugin = find_method(self.method)
         self.settings = settings_of(self.plugin, settings)
-        modules = dict(unwrap(model).named_modules())
         given = target_layer if isinstance(target_layer, list) else [target_layer]
-        self._layers = None if target_layer is None else [_located(modules, layer) for layer in given]
+        self._layers = None if target_layer is None else [_located(model, layer) for layer in given]
+        self._chosen: list[str] = []
         if reshape_transform is not None and self._layers is None:
             raise LayerError("A reshape_transform was given without a target_layer; name the layer that it is for.")
         self._transform = reshape_transform
@@ -71,8 +71,8 @@ class Extractor:
 
     @property
     def target_names(self) -> list[str]:
-        """Dotted names of the target layers; empty while the choice is left open."""
-        return list(self._layers or ())
+        """Dotted names of the target layers, in the order of the maps; of a choice left open, after the first map."""
+        return list(self._chosen if self._layers is None else self._layers)
 
     def enable_hooks(self) -> None:
         """Remember inputs from now on."""
@@ -136,20 +136,31 @@ class Extractor:
         """
         if kwargs.keys() - {"retain_graph", "eps"}:
             raise UsageError(f"There is no argument {sorted(kwargs)[0]!r}; settings belong to the constructor.")
-        if self._input is None:
-            raise InputError("The model has not run since the extractor was made; call it on an input first.")
-        wanted = _wanted(class_idx, targets, len(self._input))
-        return self.of(self._input, wanted, normalized, scores)
+        x = self.seen()
+        return self.of(x, wanted_of(class_idx, targets, len(x)), normalized, scores)
 
     compute_cams = __call__
+
+    def seen(self) -> Tensor:
+        """Return the model's last input.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self._input is None:
+            raise InputError("The model has not run since the extractor was made; call it on an input first.")
+        return self._input
 
     def of(self, x: Tensor, targets: list[Any], normalized: bool = True, scores: Any = None) -> list[Tensor]:
         """Explain a batch with one target (a class or a callable) per input; what a call returns."""
         with self._alone():
-            maps, output = self._runner.explain(x, self._layers, targets, self._function(targets), self._transform)
+            maps, output, names = self._runner.explain(
+                x, self._layers, targets, self._function(targets), self._transform
+            )
         _compare(scores, output)
+        self._chosen = names
         if self.rectify:
-            maps = [rectified(m, name) for m, name in zip(maps, self.target_names or ["the layer"], strict=True)]
+            maps = [rectified(m, name) for m, name in zip(maps, names, strict=True)]
         return [minmax(m) for m in maps] if normalized else maps
 
     def output(self, x: Tensor) -> Any:
@@ -188,16 +199,11 @@ class Extractor:
         return cam
 
 
-def _located(modules: dict[str, nn.Module], layer: Any) -> str:
-    """Return the dotted name of a module of the network."""
-    if isinstance(layer, str):
-        name = layer if layer in modules else None
-    else:
-        name = next((name for name, module in modules.items() if module is layer), None)
-    if not name:
-        called = repr(layer) if isinstance(layer, str) else type(layer).__name__
-        raise LayerError(f"The layer {called} is not a module of this network; pass one of named_modules().")
-    return name
+def _located(model: nn.Module, layer: Any) -> str:
+    """Return the name of a layer of the network."""
+    if not isinstance(layer, str | nn.Module):
+        raise LayerError(f"The layer {layer!r} is {type(layer).__name__}; pass a module of the network or its name.")
+    return title_of(model, layer)
 
 
 def _remembering(extractor: Extractor) -> Callable[..., None]:
@@ -222,7 +228,7 @@ def _remembering(extractor: Extractor) -> Callable[..., None]:
     return remember
 
 
-def _wanted(class_idx: int | list[int] | None, targets: Targets | None, n: int) -> Any:
+def wanted_of(class_idx: int | list[int] | None, targets: Targets | None, n: int) -> Any:
     """Return the targets as one list of n."""
     if (class_idx is None) == (targets is None):
         raise TargetError("Pass either class_idx or targets.")
@@ -240,10 +246,10 @@ def _compare(scores: Any, output: Any) -> None:
     """Refuse scores that are not of what was explained: torchcam would have taken the gradient of these."""
     if not isinstance(scores, Tensor) or not isinstance(output, Tensor):
         return
-    given = scores.detach().to(output)
-    if given.shape != output.shape or not torch.allclose(
-        given, output, rtol=1e-2, atol=1e-2 * float(output.abs().max())
-    ):
+    # scores made under autocast are as coarse as their type, layer upon layer
+    close = max(1e-2, 16 * torch.finfo(scores.dtype).eps) if scores.is_floating_point() else 1e-2
+    given, top = scores.detach().to(output), float(output.abs().max())
+    if given.shape != output.shape or not torch.allclose(given, output, rtol=close, atol=close * top):
         raise InputError(
             "The scores are not what the model, in eval mode, returns for its last input. Call model.eval(), pass what "
             "the model returned, and for anything made of it pass targets=a_function_of_the_output."

@@ -10,12 +10,24 @@ from torch import Tensor, nn
 from heatproof.cam import methods
 from heatproof.compat._names import class_named
 from heatproof.compat.torchcam._extractor import Extractor, Layers, Targets
+from heatproof.compat.torchcam._wrappers import FinerCAM, RefineCAM
 from heatproof.errors import LayerError, MethodError
 from heatproof.models.view import unwrap
 from heatproof.plugins import Plugin
 from heatproof.types import Capture
 
-__all__ = ["CAM", "ISCAM", "SSCAM", "LayerCAM", "OutputTarget", "ScoreCAM", "SmoothGradCAMpp"]
+__all__ = [
+    "CAM",
+    "ISCAM",
+    "SSCAM",
+    "FinerCAM",
+    "LayerCAM",
+    "LeGrad",
+    "OutputTarget",
+    "RefineCAM",
+    "ScoreCAM",
+    "SmoothGradCAMpp",
+]
 
 OutputTarget = Callable[[Any], Tensor]
 
@@ -81,6 +93,33 @@ class LayerCAM(Extractor):
     @staticmethod
     def _scaled(cam: Tensor) -> Tensor:
         return torch.tanh(2 * cam)
+
+
+class LeGrad(Extractor):
+    """LeGrad of all attention layers for the model's own score, as one map.
+
+    Args:
+        model, input_shape, **settings: as `Extractor`.
+        target_layer: one layer, which says where the tokens lie; None chooses.
+
+    Raises:
+        MethodError: several layers, or settings of torchcam's scores of single layers are given.
+    """
+
+    method = "legrad"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target_layer: Layers = None,
+        input_shape: tuple[int, ...] = (3, 224, 224),
+        **settings: Any,
+    ) -> None:
+        if isinstance(target_layer, list) and len(target_layer) > 1:
+            raise MethodError(
+                f"LeGrad takes all attention layers here, and {len(target_layer)} were chosen; leave target_layer out."
+            )
+        super().__init__(model, target_layer, input_shape, **settings)
 
 
 class ScoreCAM(Extractor):

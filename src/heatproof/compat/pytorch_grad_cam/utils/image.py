@@ -30,8 +30,8 @@ def show_cam_on_image(
         img: (h, w, 3) float in 0..1, in the order of channels that `use_rgb` says.
         mask: (h, w) in 0..1.
         use_rgb: whether the colors come as RGB; otherwise BGR, as in OpenCV.
-        colormap: OpenCV's number of "jet", "viridis", "cividis", "magma", "inferno", "plasma" or "turbo", or the name of
-            one of matplotlib's color maps.
+        colormap: the name of one of matplotlib's color maps, or OpenCV's number of "jet", "viridis", "cividis",
+            "magma", "inferno", "plasma" or "turbo".
         image_weight: share of the picture, 0..1.
 
     Raises:
@@ -88,7 +88,7 @@ def _colors(colormap: int | str) -> np.ndarray:
     from matplotlib import colormaps
 
     name = _SAME.get(colormap) if isinstance(colormap, int) else colormap
-    if name not in colormaps:
+    if name is None or name not in colormaps:
         known = ", ".join(str(number) for number in sorted({JET, *_SAME}))
         raise UsageError(f"colormap is {colormap!r}; of OpenCV's numbers {known} are known, or pass a name: 'viridis'.")
     return colormaps[name](np.linspace(0, 1, 256))[:, :3]
