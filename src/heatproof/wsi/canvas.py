@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import zarr
 import zarr.codecs
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 CHUNK = 256
 """Positions per side of a part that is held in memory."""
@@ -70,11 +70,22 @@ class Canvas:
         """Yield row, column and values of each part of a level that holds anything."""
         array = self.level(number)
         side = side or _multiple(array.chunks[0], CHUNK)
+        written = self._written(number)
         for row in range(0, array.shape[0], side):
             for column in range(0, array.shape[1], side):
+                if not written[row : row + side, column : column + side]:
+                    continue
                 values = array[row : row + side, column : column + side]
                 if np.isfinite(values).any():
                     yield row, column, values
+
+    def _written(self, number: int) -> "_Written":
+        """Say which places of a level were written: most of a slide is glass, and reading all of it takes seconds."""
+        array = self.level(number)
+        found = np.zeros([ceil(s / c) for s, c in zip(array.shape, array.chunks, strict=True)], bool)
+        for file in (self.path / str(number) / "c").glob("*/*"):  # one file a chunk: the default of Zarr 3
+            found[int(file.parent.name), int(file.name)] = True
+        return _Written(found, array.chunks)
 
     def build_pyramid(self) -> None:
         """Write the coarser levels anew, then the metadata that makes the folder an OME-Zarr image."""
@@ -114,6 +125,19 @@ class Canvas:
         """Return the finest level of at most so many positions."""
         sizes = [int(np.prod(self.level(number).shape)) for number in range(self.levels)]
         return next((number for number, size in enumerate(sizes) if size <= positions), self.levels - 1)
+
+
+class _Written:
+    """Whether any chunk that overlaps a region was written."""
+
+    def __init__(self, chunks: Bool[np.ndarray, "m n"], side: tuple[int, int]) -> None:
+        self._chunks, self._side = chunks, side
+
+    def __getitem__(self, region: tuple[slice, slice]) -> bool:
+        rows, columns = (
+            slice(one.start // side, ceil(one.stop / side)) for one, side in zip(region, self._side, strict=True)
+        )
+        return bool(self._chunks[rows, columns].any())
 
 
 def halved(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "k l"]:
