@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -199,3 +200,20 @@ def test_a_targets_index_is_kept(explanation, tmp_path):
     ex = explanation(np.eye(4), targets=((Target("mask mean", function=lambda y: y),),))
     manifest = json.loads((save_bundle(ex, tmp_path) / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["inputs"][0]["targets"][0]["index"] is None
+
+
+def test_names_that_are_not_utf8_come_back_as_they_were(explanation, tmp_path):
+    made = explanation([[1.0, 0.0]], names=["a\udcffb"])
+    made = replace(made, inputs=tuple(replace(one, name="x\udcff.png") for one in made.inputs))
+    made.save(tmp_path)
+    text = (tmp_path / "manifest.json").read_text(encoding="utf-8")
+    (told,) = json.loads(text)["inputs"]
+    assert told["name"] == "x\udcff.png"
+    assert told["targets"][0]["name"] == "a\udcffb"
+    assert made._repr_html_().encode()  # can be sent to a browser
+
+
+@pytest.mark.parametrize(("name", "says"), [("x" * 300, "too long"), ("a\0b", "null character")])
+def test_names_that_no_folder_can_have(explanation, tmp_path, name, says):
+    with pytest.raises(InputError, match=says):
+        explanation([[1.0, 0.0]]).save(tmp_path / name)

@@ -66,6 +66,7 @@ CASES = {
     "long words": {"null_name": "a long name of a null " * 6, "claim": "A claim that takes its time. " * 8},
     "no interval": {"value": Interval(0.4, NAN, NAN), "null": Interval(NAN, NAN, NAN), "ceiling": None},
     "whole steps": {"curves": {"top-down": ([1.0, 2.0, 3.0], [0.9, 0.5, 0.3])}, "check": "sanity"},
+    "no formulas": {"null_name": r"$\frac{a$", "claim": r"A class of $\bad{t$ to $9.", "unit": r"$\id{$"},
     "an unknown check": {"check": "symmetry", "unit": "patient_id"},
 }
 

@@ -1,8 +1,11 @@
 """Signals and volumes: bands on the right places, planes through the right sample."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from heatproof.report import plot1d
 from heatproof.report.overlay import overlay
 from heatproof.report.plot1d import _edges, _runs, _strongest
 from heatproof.report.view import view
@@ -127,3 +130,41 @@ def test_signed_evidence_picks_the_strongest_of_either_sign(explanation):
     assert (blue - red > 40).any()  # blue: against
     one, _ = drawn(volume(explanation, maps))
     assert not np.array_equal(one, picture)
+
+
+def _ylims(explanation, monkeypatch, data, **how):
+    """Return the y limits of every plot that a signal's overlay draws."""
+    seen = []
+    keep = plot1d._plot
+
+    def plot(axes, *rest):
+        keep(axes, *rest)
+        seen.append((axes, axes.get_ylim()))
+
+    monkeypatch.setattr(plot1d, "_plot", plot)
+    image = explanation([0.0, 1.0, 0.5, 0.0], data, picture=False, **how).overlay(0)
+    return seen, image.info["caption"]
+
+
+def test_the_lines_own_range_sets_the_axis(explanation, monkeypatch):
+    data = np.random.default_rng(0).normal(size=(1, 40)) * 1e-3 + 5
+    ((_, (bottom, top)),), _ = _ylims(explanation, monkeypatch, data)
+    spread = data.max() - data.min()
+    assert bottom == pytest.approx(data.min() - 0.05 * spread, abs=1e-6)
+    assert top == pytest.approx(data.max() + 0.05 * spread, abs=1e-6)
+
+
+def test_samples_that_are_not_finite_are_told_and_samples_between_them_are_seen(explanation, monkeypatch):
+    data = np.ones((1, 9))
+    data[0, [1, 3]] = np.nan, np.inf
+    ((axes, _),), caption = _ylims(explanation, monkeypatch, data)
+    assert "2 of 9 samples are not finite and are not drawn." in caption
+    dots = next(line for line in axes.lines if line.get_marker() == ".")
+    assert list(dots.get_xdata()) == [0, 2]
+
+
+def test_dollar_signs_are_no_formulas(explanation, monkeypatch):
+    axes = [Axis(r"$\time{t$", r"$m_{$")]
+    made = explanation([0.0, 1.0, 0.5, 0.0], np.ones((1, 9)), picture=False, axes=axes, names=[r"$\frac{a$"])
+    inputs = tuple(replace(one, channels=(r"$\alpha{$",)) for one in made.inputs)
+    assert replace(made, inputs=inputs).overlay(0).info["caption"].startswith(r"$\frac{a$")

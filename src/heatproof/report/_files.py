@@ -31,7 +31,9 @@ def write_folder(folder: Path, made: Mapping[str, bytes], document: str, form: s
         _write(folder / name, data)
     for name in earlier - made.keys():
         (folder / name).unlink(missing_ok=True)
-    _write(path, json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+    _write(
+        path, json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace") + b"\n"
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

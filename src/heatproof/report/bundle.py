@@ -44,9 +44,11 @@ def save_bundle(ex: Explanation, folder: str | Path) -> Path:
         InputError: the folder is a file or cannot be written.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file, so no results can be written into it; name a folder.")
+    if "\0" in str(folder):
+        raise InputError(f"{str(folder)!r} cannot be written (it holds a null character); name a folder that can be.")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file, so no results can be written into it; name a folder.")
         return _save(ex, folder)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -67,7 +69,8 @@ def _save(ex: Explanation, folder: Path) -> Path:
     for name in earlier - files.keys():
         (folder / name).unlink(missing_ok=True)
     text = json.dumps(_manifest(ex, names, files), indent=2, ensure_ascii=False, allow_nan=False)
-    _write(manifest, text.encode() + b"\n")
+    # a name that is not UTF-8 reaches us as lone surrogates; written as JSON's \udcff it comes back as it was
+    _write(manifest, text.encode(errors="backslashreplace") + b"\n")
     return folder
 
 

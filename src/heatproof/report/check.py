@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from heatproof.report.view import literal
 from heatproof.types import CheckResult, Interval
 
 if TYPE_CHECKING:
@@ -67,9 +68,12 @@ def _draw_rows(axes: "Axes", result: CheckResult, rows: list[tuple[str, Interval
     from matplotlib.ticker import MaxNLocator
 
     unit = f"{result.unit}s" if result.unit in ("input", "cluster", "folder") and result.n != 1 else result.unit
-    axes.set_title(f"{result.check}: {result.verdict} (n = {result.n} {unit})\n{fill(result.claim, 80)}", fontsize=10)
+    title = f"{result.check}: {result.verdict} (n = {result.n} {unit})\n{fill(result.claim, 80)}"
+    axes.set_title(literal(title), fontsize=10)
     if not rows:
-        axes.text(0.5, 0.5, fill(result.why, 80), ha="center", va="center", transform=axes.transAxes, fontsize=9)
+        axes.text(
+            0.5, 0.5, literal(fill(result.why, 80)), ha="center", va="center", transform=axes.transAxes, fontsize=9
+        )
         axes.set_axis_off()
         return
     margin = ""
@@ -83,9 +87,9 @@ def _draw_rows(axes: "Axes", result: CheckResult, rows: list[tuple[str, Interval
             axes.plot([interval.low, interval.high], [y, y], color=color, linewidth=3, solid_capstyle="butt")
         axes.plot(interval.estimate, y, "o", color=color, markersize=6)
     places = range(len(rows))
-    axes.set_yticks(places, [label for label, _, _ in rows], fontsize=9)
+    axes.set_yticks(places, [literal(label) for label, _, _ in rows], fontsize=9)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel(result.statistic + margin, fontsize=9)
+    axes.set_xlabel(literal(result.statistic + margin), fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter("{x:.3g}")  # a common factor would stand in the label's way
     axes.tick_params(labelsize=9)
@@ -108,7 +112,7 @@ def _draw_curves(axes: "Axes", result: CheckResult) -> None:
         way, _, kind = name.rpartition(", ")
         color, line = f"C{kinds.index(kind) % 10}", ("-", "--", "-.", ":")[ways.index(way) % 4]
         marker = "osD^v"[kinds.index(kind) % 5]
-        label = fill(name.replace("_", " "), 26)
+        label = literal(fill(name.replace("_", " "), 26))
         axes.plot(xs, ys, marker=marker, markersize=3.5, linewidth=1.4, color=color, linestyle=line, label=label)
     if all(float(x).is_integer() for xs, _ in result.curves.values() for x in xs):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from heatproof.errors import InputError
-from heatproof.report.view import OPACITY, THRESHOLD, View, label, tidy, view
+from heatproof.errors import InputError, UsageError
+from heatproof.report.view import OPACITY, THRESHOLD, View, label, literal, tidy, view
 from heatproof.types import Axis, Explanation
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def plot_field(ex: Explanation, index: int = 0, target: int = 0, *, vector: tupl
             length; None does so for inputs of two channels, and shows the mean of the channels otherwise.
 
     Raises:
-        InputError: the input has not two spatial axes.
-        UsageError, TargetError: there is no such input or target.
+        InputError: the input has not two spatial axes of at least two samples.
+        UsageError, TargetError: there is no such input, channel or target.
     """
     from matplotlib.figure import Figure
 
@@ -41,15 +41,20 @@ def plot_field(ex: Explanation, index: int = 0, target: int = 0, *, vector: tupl
     if len(seen.input.axes) != 2:
         raise InputError(f"{seen.input.name} has {len(seen.input.axes)} spatial axes; field plots are for two.")
     data = seen.input.data.detach().float().cpu().numpy()
+    if min(data.shape[1:]) < 2:
+        raise InputError(f"{seen.input.name} is {data.shape[1]} × {data.shape[2]}; contours take 2 samples a side.")
+    if vector is not None and not all(0 <= channel < len(data) for channel in vector):
+        raise UsageError(f"vector={vector} names channels of {len(data)}, which are numbered from 0.")
     vector = (0, 1) if vector is None and len(data) == 2 else vector
     y, x = (_places(axis, side) for axis, side in zip(seen.input.axes, data.shape[1:], strict=True))
     shown = data.mean(0) if vector is None else np.hypot(data[vector[0]], data[vector[1]])
+    shown = shown if np.isfinite(shown).any() else np.zeros_like(shown)
     figure = Figure(figsize=(_SIDE + 1.2, _SIDE * min(1.6, max(0.4, len(y) / len(x))) + 1.6), layout="constrained")
     axes = figure.subplots()
     mesh = axes.pcolormesh(x, y, shown, cmap="Greys", shading="nearest", rasterized=True)
     names = [tidy(name) for name in seen.input.channels]
     what = f"|({names[vector[0]]}, {names[vector[1]]})|" if vector else (names[0] if len(names) == 1 else "mean")
-    figure.colorbar(mesh, ax=axes, label=what, shrink=0.8)
+    figure.colorbar(mesh, ax=axes, label=literal(what), shrink=0.8)
     if vector is not None:
         step = max(1, max(len(y), len(x)) // _ARROWS)
         cut = np.s_[step // 2 :: step]
@@ -59,7 +64,8 @@ def plot_field(ex: Explanation, index: int = 0, target: int = 0, *, vector: tupl
     axes.set_xlabel(_named(seen.input.axes[1]))
     axes.set_ylabel(_named(seen.input.axes[0]))
     axes.set_aspect("equal" if seen.input.axes[0].unit == seen.input.axes[1].unit else "auto")
-    axes.set_title(f"{label(seen.target)}: score {seen.score:.3g}\n{told}\n{seen.resolution()}", fontsize=9)
+    title = f"{label(seen.target)}: score {seen.score:.3g}\n{told}\n{seen.resolution()}"
+    axes.set_title(literal(title), fontsize=9)
     return figure
 
 
@@ -80,4 +86,4 @@ def _places(axis: Axis, side: int) -> Float[np.ndarray, " s"]:
 
 
 def _named(axis: Axis) -> str:
-    return f"{tidy(axis.name)} ({axis.unit})" if axis.unit else tidy(axis.name)
+    return literal(tidy(f"{axis.name} ({axis.unit})" if axis.unit else axis.name))

@@ -7,6 +7,7 @@ from html import escape
 from PIL import Image
 
 from heatproof.report.overlay import overlay
+from heatproof.report.view import tidy
 from heatproof.types import Explanation
 
 _MOST_INPUTS, _MOST_TARGETS = 8, 4
@@ -21,7 +22,7 @@ def notebook_html(ex: Explanation) -> str:
         for index in range(min(len(ex), _MOST_INPUTS))
         for target in range(min(len(ex.targets[index]), _MOST_TARGETS))
     ]
-    head = f"{_count(len(ex), 'input')}, {ex.method} at {ex.layer}, {ex.model}"
+    head = tidy(f"{_count(len(ex), 'input')}, {ex.method} at {ex.layer}, {ex.model}")
     left = [_count(len(ex) - _MOST_INPUTS, "more input")] if len(ex) > _MOST_INPUTS else []
     left += [f"{_count(targets - _MOST_TARGETS, 'more target')} per input"] if targets > _MOST_TARGETS else []
     rest = f"<p>Not shown: {' and '.join(left)}.</p>" if left else ""
@@ -37,7 +38,7 @@ def _figure(ex: Explanation, index: int, target: int) -> str:
     image.save(buffer, format="PNG")
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     alt = escape(" ".join(line if line.endswith(".") else f"{line}." for line in lines))
-    under = escape(f"{ex.inputs[index].name} · {lines[0]}")
+    under = escape(f"{tidy(ex.inputs[index].name)} · {lines[0]}")
     picture = f'<img alt="{alt}" src="data:image/png;base64,{data}" style="max-width:100%">'
     return f'<figure style="margin:0">{picture}<figcaption>{under}</figcaption></figure>'
 

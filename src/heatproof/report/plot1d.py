@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from heatproof.report.color import blend
-from heatproof.report.view import View, tidy
+from heatproof.report.view import View, literal, tidy
 from heatproof.types import Axis
 
 _MOST_CHANNELS = 12
@@ -23,6 +23,9 @@ def plot_signal(view: View, opacity: float) -> tuple[UInt8[np.ndarray, "h w 3"],
     if len(data) > _MOST_CHANNELS:
         notes.append(f"The line is the mean of {len(data)} channels.")
         data, names = data.mean(axis=0, keepdims=True), ["mean"]
+    if broken := int((~np.isfinite(data)).any(axis=0).sum()):
+        notes.append(f"{broken} of {data.shape[1]} samples are not finite and are not drawn.")
+        data = np.where(np.isfinite(data), data, np.nan)
     axis = view.input.axes[0]
     edges = _edges(axis, data.shape[1])
     if edges is None:
@@ -33,7 +36,7 @@ def plot_signal(view: View, opacity: float) -> tuple[UInt8[np.ndarray, "h w 3"],
     low = high = data
     if data.shape[1] > _LONG:
         starts = np.arange(0, data.shape[1], -(-data.shape[1] // _STEPS))
-        low, high = np.minimum.reduceat(data, starts, axis=1), np.maximum.reduceat(data, starts, axis=1)
+        low, high = np.fmin.reduceat(data, starts, axis=1), np.fmax.reduceat(data, starts, axis=1)
         evidence, unseen = _strongest(evidence, starts), np.logical_and.reduceat(unseen, starts)
         edges = edges[np.append(starts, data.shape[1])]
         notes.append(f"Drawn as the range, and the strongest evidence, within each of {len(starts)} steps.")
@@ -49,8 +52,8 @@ def plot_signal(view: View, opacity: float) -> tuple[UInt8[np.ndarray, "h w 3"],
     plots = figure.subplots(len(data), 1, sharex=True, squeeze=False)[:, 0]
     for plot, name, lowest, highest in zip(plots, names, low, high, strict=True):
         _plot(plot, edges, lowest, highest, band, unseen)
-        plot.set_ylabel(name, color=_INK)
-    plots[-1].set_xlabel(f"{tidy(axis.name)} ({axis.unit})" if axis.unit else tidy(axis.name), color=_INK)
+        plot.set_ylabel(literal(name), color=_INK)
+    plots[-1].set_xlabel(literal(tidy(f"{axis.name} ({axis.unit})" if axis.unit else axis.name)), color=_INK)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy(), notes
 
@@ -70,11 +73,18 @@ def _plot(
     for first, last in _runs(unseen):
         span = (edges[first], edges[last])
         plot.axvspan(*span, facecolor="#d9d9d9", edgecolor="#9a9a9a", hatch="///", linewidth=0, zorder=1)
-    if low is high:
+    if np.array_equal(low, high, equal_nan=True):
         plot.plot(centers, low, color=_INK, linewidth=1, zorder=2)
+        there = np.isfinite(np.concatenate([[np.nan], low, [np.nan]]))
+        alone = there[1:-1] & ~there[:-2] & ~there[2:]  # a line of one sample cannot be seen
+        plot.plot(centers[alone], low[alone], ".", color=_INK, zorder=2)
     else:
         plot.fill_between(centers, low, high, color=_INK, linewidth=0.6, zorder=2)
     plot.set_xlim(edges[0], edges[-1])
+    if np.isfinite(low).any():  # of the line alone: the bands would stretch the axis to 0 and 1
+        bottom, top = float(np.nanmin(low)), float(np.nanmax(high))
+        room = 0.05 * (top - bottom) or 0.05 * abs(top) or 1.0
+        plot.set_ylim(bottom - room, top + room)
 
 
 def _edges(axis: Axis, length: int) -> Float[np.ndarray, " n"] | None:

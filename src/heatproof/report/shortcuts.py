@@ -17,6 +17,7 @@ from heatproof.errors import InputError
 from heatproof.report._files import plain, write_folder
 from heatproof.report.check import interval_text
 from heatproof.report.mitigation import mitigation_files
+from heatproof.report.view import literal
 from heatproof.shortcuts import Finding, Survey
 
 DOCUMENT = "shortcuts.json"
@@ -149,8 +150,8 @@ def _strip(lines: Sequence[Sequence[tuple[Tensor, Tensor | None, str]]], survey:
                 continue
             x, mask, title = line[column]
             _draw(panel, x, mask, survey)
-            panel.set_title(title, fontsize=7)
-        axes[row, 0].set_ylabel(name, fontsize=7)
+            panel.set_title(literal(title), fontsize=7)
+        axes[row, 0].set_ylabel(literal(name), fontsize=7)
     return _png(figure)
 
 
@@ -185,7 +186,8 @@ def _effects(finding: Finding) -> bytes:
         )
         panel.plot([low, high], [place, place], color="#08519c", linewidth=2)
         panel.plot([one.interval.estimate], [place], "o", color="#08519c")
-    panel.set_yticks(range(len(finding.effects)), [f"{name}, n = {one.n}" for name, one in finding.effects.items()])
+    named = [literal(f"{name}, n = {one.n}") for name, one in finding.effects.items()]
+    panel.set_yticks(range(len(named)), named)
     panel.invert_yaxis()
     panel.set_xlabel("change of the log odds against the control, standard deviations", fontsize=8)
     panel.tick_params(labelsize=8)
@@ -201,7 +203,7 @@ def _dose(finding: Finding) -> bytes:
     figure = Figure(figsize=(4.2, 2.6), layout="constrained", facecolor="white")
     panel = figure.subplots()
     for marker, (name, (doses, effects)) in zip("os^vD", finding.dose.items(), strict=False):
-        panel.plot(doses, effects, marker=marker, markersize=4, label=name)
+        panel.plot(doses, effects, marker=marker, markersize=4, label=literal(name))
     panel.set_xlabel("dose (1: all of it)", fontsize=8)
     panel.set_ylabel("change of the log odds, sd", fontsize=8)
     panel.tick_params(labelsize=8)

@@ -195,6 +195,11 @@ def tidy(text: str) -> str:
     return line if len(line) <= _LABEL_LENGTH else line[: _LABEL_LENGTH - 1] + "…"
 
 
+def literal(text: str) -> str:
+    """Return a text as matplotlib has to be given it for its dollar signs to be drawn, and not to begin a formula."""
+    return text.replace("$", r"\$")
+
+
 def position_axis(axis: Axis, positions: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
     """Return the coordinates, in the axis's unit, of fractional sample positions; straight on beyond the ends."""
     if axis.coordinates is None:
