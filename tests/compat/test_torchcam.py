@@ -1,6 +1,7 @@
 """torchcam's calls give what torchcam gives, wherever it is right."""
 
 import functools
+import gc
 import inspect
 
 import numpy as np
@@ -300,3 +301,34 @@ def test_classification_metric_of_targets(wrapped):
     assert found[0] == pytest.approx(found[1], abs=1e-4)
     with pytest.raises(TargetError, match="Class 5 does not exist"):
         metrics.ClassificationMetric(ours.LayerCAM(net, "1")).update(x, 5)
+
+
+def test_an_extractor_that_is_dropped_leaves_nothing_on_the_model():
+    net = small()
+    extractor = ours.GradCAM(net, "1")
+    assert len(net._forward_pre_hooks) == 1
+    del extractor
+    gc.collect()
+    assert not net._forward_pre_hooks
+
+
+def test_cam_of_a_head_that_does_not_fit(pooled):
+    (plain,) = run(ours, "CAM", pooled, "1", inputs(), [0, 2], fc_layer="4")
+    (wrapped,) = run(ours, "CAM", nn.DataParallel(pooled), "module.1", inputs(), [0, 2], fc_layer="module.4")
+    torch.testing.assert_close(plain, wrapped)
+    with pytest.raises(LayerError, match="There is no layer 'head'"):
+        ours.CAM(pooled, "1", "head")
+    with pytest.raises(TargetError, match="Class 7 does not exist: fc_layer has 3 classes"):
+        run(ours, "CAM", pooled, "1", inputs(), [0, 7], fc_layer="4")
+    with pytest.raises(LayerError, match="fc_layer takes 4 values and the layer '0' has 3 channels"):
+        run(ours, "CAM", nn.Sequential(nn.ReLU(), pooled), "0", inputs(), [0, 2], fc_layer="1.4")
+
+
+def test_overlay_mask_refuses():
+    picture, mask = Image.new("RGB", (8, 8)), Image.new("F", (4, 4))
+    with pytest.raises(InputError, match="16 bits"):
+        utils.overlay_mask(Image.new("I;16", (8, 8)), mask)
+    with pytest.raises(InputError, match="mask has the bands"):
+        utils.overlay_mask(picture, picture)
+    with pytest.raises(UsageError, match="colormap is 'nosuch'"):
+        utils.overlay_mask(picture, mask, "nosuch")

@@ -1,5 +1,7 @@
 """Overlays, pixel by pixel: only what the map says is changed, and nothing is stretched."""
 
+from dataclasses import replace
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -221,3 +223,10 @@ def test_labels_of_any_kind_stay_in_the_frame(explanation):
     title = overlay(ex).info["caption"].splitlines()[0]
     assert title.startswith("line break xxx")
     assert len(title) < 200
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e60])
+def test_maps_of_double_precision_keep_their_range(explanation, scale):
+    made = explanation([[0.0, 1.0], [0.5, 0.0]])
+    image = replace(made, maps=made.maps.double() * scale).overlay(0, frame=False)
+    np.testing.assert_array_equal(np.asarray(image), np.asarray(made.overlay(0, frame=False)))

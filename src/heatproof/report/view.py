@@ -133,7 +133,8 @@ def view(
         raise UsageError(f"opacity={opacity} must be above 0 and at most 1.")
     if vmax is not None and not (np.isfinite(vmax) and vmax > 0):
         raise UsageError(f"vmax={vmax} must be a finite number above 0, in the units of the target.")
-    values = ex.maps[index, target].detach().float().cpu().numpy()
+    values = ex.maps[index, target].detach().cpu()
+    values = (values if values.dtype == torch.float64 else values.float()).numpy()  # 1e-60 is not zero
     name, flags = label(ex.targets[index][target]), ex.flags[index][target]
     remarks: list[str] = []
     top = float(np.abs(values).max() if signed else values.max())  # NaN stays NaN

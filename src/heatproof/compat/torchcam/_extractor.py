@@ -67,7 +67,9 @@ class Extractor:
         self._hooks_enabled = enable_hooks
         self._input: Tensor | None = None
         self._explaining = threading.local()
-        self.hook_handles = [model.register_forward_pre_hook(_remembering(self), with_kwargs=True)]
+        handle = model.register_forward_pre_hook(_remembering(self), with_kwargs=True)
+        self.hook_handles = [handle]
+        weakref.finalize(self, handle.remove)  # an extractor that is dropped leaves nothing on the model
 
     @property
     def target_names(self) -> list[str]:

@@ -11,7 +11,7 @@ from heatproof.cam import methods
 from heatproof.compat._names import class_named
 from heatproof.compat.torchcam._extractor import Extractor, Layers, Targets
 from heatproof.compat.torchcam._wrappers import FinerCAM, RefineCAM
-from heatproof.errors import LayerError, MethodError
+from heatproof.errors import LayerError, MethodError, TargetError, nearest
 from heatproof.models.view import unwrap
 from heatproof.plugins import Plugin
 from heatproof.types import Capture
@@ -54,7 +54,7 @@ class CAM(Extractor):
         if isinstance(target_layer, list) and len(target_layer) > 1:
             raise LayerError(f"CAM explains one layer, but {len(target_layer)} were given; pass the last one.")
         super().__init__(model, target_layer, input_shape, **settings)
-        head = unwrap(model).get_submodule(fc_layer) if isinstance(fc_layer, str) else fc_layer
+        head = _head(model, fc_layer) if isinstance(fc_layer, str) else fc_layer
         weight: Any = None if head is None else getattr(head, "weight", None)
         if head is not None and not (isinstance(weight, Tensor) and weight.flatten(1).shape == weight.shape[:2]):
             raise LayerError(f"fc_layer is {type(head).__name__}; pass the linear layer that makes the scores.")
@@ -80,6 +80,9 @@ class CAM(Extractor):
 
     def _function(self, targets: list[Any]) -> Callable[[Capture], Tensor]:
         if self._weight is not None:
+            count = len(self._weight)
+            if missing := [index for index in targets if index >= count]:
+                raise TargetError(f"Class {missing[0]} does not exist: fc_layer has {count} classes, 0 to {count - 1}.")
             rows = self._weight.detach().flatten(1)[targets]
             return lambda capture: _with_weights(capture, rows)
         return super()._function(targets)
@@ -217,8 +220,21 @@ class SmoothGradCAMpp(Extractor):
         super().__init__(model, target_layer, input_shape, **settings)
 
 
+def _head(model: nn.Module, name: str) -> nn.Module:
+    """Return the module of a network, or inside its wrapper, that is called so."""
+    modules = {**dict(model.named_modules()), **dict(unwrap(model).named_modules())}
+    if not name or name not in modules:
+        raise LayerError(f"There is no layer {name!r}{nearest(name, modules)} to take as fc_layer.")
+    return modules[name]
+
+
 def _with_weights(capture: Capture, weights: Tensor) -> Tensor:
     """Return the activations weighted with one row of a head's matrix per input."""
+    if weights.shape[1] != capture.activations.shape[1]:
+        raise LayerError(
+            f"fc_layer takes {weights.shape[1]} values and the layer {capture.layer!r} has "
+            f"{capture.activations.shape[1]} channels; pass the layer whose means fc_layer takes."
+        )
     return torch.einsum("nk,nk...->n...", weights, capture.activations.to(weights)).unsqueeze(1)
 
 
