@@ -296,3 +296,15 @@ def test_methods_that_read_no_score_take_any_output(name):
     np.testing.assert_allclose(maps, getattr(ours, name)(net, [net[1]])(x, [ClassifierOutputTarget(0)] * 2), atol=CLOSE)
     with pytest.raises(TargetError, match="a score for every place"):
         ours.GradCAM(field, [field[1]])(x)
+
+
+def test_finer_cam_refuses_classes_and_ranks_that_do_not_exist():
+    net, x = small(), inputs()
+    for how in ({"target_idx": 9}, {"comparison_categories": [1, 9]}):
+        with pytest.raises(TargetError, match="the model has 5 classes"):
+            ours.FinerCAM(net, [net[1]])(x, **how)
+
+
+def test_refine_cam_takes_one_layer():
+    net, x = small(), inputs()
+    np.testing.assert_array_equal(ours.RefineCAM(net, net[1])(x), ours.RefineCAM(net, [net[1]])(x))

@@ -125,3 +125,11 @@ def test_metrics_of_multiplying_by_the_map(name):
 def test_road_says_what_to_use():
     with pytest.raises(UsageError, match="faithfulness"):
         from heatproof.compat.pytorch_grad_cam.metrics.road import ROADCombined  # noqa: F401 - the import is tested
+
+
+def test_preprocess_image_of_gray_pictures_and_of_channels_that_do_not_fit():
+    gray = PICTURE[..., 0]
+    mine = image.preprocess_image(gray, mean=[0.4], std=[0.2])
+    torch.testing.assert_close(mine, image_peer.preprocess_image(gray, mean=[0.4], std=[0.2]))
+    with pytest.raises(InputError, match="with 1 channels, and mean and std have 3 and 3 values"):
+        image.preprocess_image(gray)

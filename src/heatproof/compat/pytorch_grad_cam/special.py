@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from heatproof.compat._maps import kernel_component, minmax, principal
 from heatproof.compat.pytorch_grad_cam.base_cam import BaseCAM
 from heatproof.compat.pytorch_grad_cam.utils.model_targets import FinerWeightedTarget
-from heatproof.errors import MethodError
+from heatproof.errors import MethodError, TargetError
 from heatproof.types import Capture
 
 Layers = Sequence[nn.Module | str] | nn.Module | str
@@ -140,11 +140,20 @@ class FinerCAM:
             alpha: how much of the compared scores is taken off.
             comparison_categories: ranks, by how near their scores are, of the classes to compare with; None is 1, 2, 3.
             target_idx: the class; None is the predicted one.
+
+        Raises:
+            TargetError: there is no such class or rank (pytorch-grad-cam drops such ranks silently).
         """
         if targets is None:
             scores: Tensor = self.base_cam._runner.output(input_tensor)  # pyright: ignore[reportPrivateUsage]  of our own base class
             asked = (1, 2, 3) if comparison_categories is None else comparison_categories
-            ranks = [rank for rank in asked if comparison_categories is not None or rank < scores.shape[1]]
+            count = scores.shape[1]
+            ranks = [rank for rank in asked if comparison_categories is not None or rank < count]
+            if any(not 0 <= rank < count for rank in ranks) or not 0 <= (target_idx or 0) < count:
+                raise TargetError(
+                    f"target_idx is {target_idx} and comparison_categories {list(ranks)}; the model has "
+                    f"{count} classes, so that both go from 0 to {count - 1}."
+                )
             own = scores.max(1, keepdim=True).values if target_idx is None else scores[:, [target_idx]]
             order = (scores - own).abs().argsort(dim=1, stable=True).tolist()
             targets = [FinerWeightedTarget(row[0], [row[rank] for rank in ranks], alpha) for row in order]
@@ -163,15 +172,14 @@ class RefineCAM:
     def __init__(
         self,
         model: nn.Module,
-        target_layers: Sequence[nn.Module | str],
+        target_layers: Layers,
         reshape_transform: Transform | None = None,
         base_method: Any = None,
         **kwargs: Any,
     ) -> None:
+        layers = [target_layers] if isinstance(target_layers, nn.Module | str) else list(target_layers)
         make = base_method or type("GradCAMPlusPlus", (BaseCAM,), {"method": "gradcam_plusplus"})
-        self.base_cam_per_layer: list[BaseCAM] = [
-            make(model, [la], reshape_transform, **kwargs) for la in target_layers
-        ]
+        self.base_cam_per_layer: list[BaseCAM] = [make(model, [la], reshape_transform, **kwargs) for la in layers]
 
     def __call__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         """Return what `forward` returns."""

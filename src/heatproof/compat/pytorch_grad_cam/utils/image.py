@@ -55,9 +55,19 @@ def show_cam_on_image(
 def preprocess_image(
     img: np.ndarray, mean: Sequence[float] = (0.5, 0.5, 0.5), std: Sequence[float] = (0.5, 0.5, 0.5)
 ) -> Tensor:
-    """Return a picture (h, w, c), uint8 or float in 0..1, as a normalized batch (1, c, h, w) of float32."""
+    """Return a picture (h, w, c) or (h, w), uint8 or float in 0..1, as a normalized batch (1, c, h, w) of float32.
+
+    Raises:
+        InputError: the picture has another number of channels than `mean` and `std`.
+    """
     scale = 255 if img.dtype == np.uint8 else 1
-    pixels = torch.from_numpy(np.ascontiguousarray(img)).float().movedim(-1, 0) / scale
+    pixels = torch.from_numpy(np.ascontiguousarray(img[..., None] if img.ndim == 2 else img))
+    pixels = pixels.float().movedim(-1, 0) / scale
+    if not {len(mean), len(std)} <= {1, len(pixels)}:
+        raise InputError(
+            f"img is of shape {img.shape}, with {len(pixels)} channels, and mean and std have {len(mean)} and "
+            f"{len(std)} values; pass one per channel."
+        )
     shape = (-1, 1, 1)
     return ((pixels - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)).unsqueeze(0)
 
