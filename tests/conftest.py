@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import tests.typechecker  # noqa: F401  pyproject.toml names it; jaxtyping itself imports no more than the package
 import torch
 
 

@@ -22,7 +22,10 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_DISABLE_IMPORT_WARNING"] = "1"
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20})
+    made = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False},
+    )
     made.add_node(num_cpus=1, object_store_memory=100 * 2**20)
     ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
     try:
