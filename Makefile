@@ -86,5 +86,5 @@ clean: ## remove what these targets made
 
 .venv-lowest/.package: .venv/.uv pyproject.toml
 	$(PYTHON) -m venv --clear .venv-lowest
-	$(UV_INSTALL) $(LOWEST_BIN)/python --resolution lowest-direct -e ".[vision,audit]" --group test
+	$(UV_INSTALL) $(LOWEST_BIN)/python --resolution lowest-direct -e ".[vision,audit,slides,medical,science]" --group test
 	@touch $@
