@@ -59,3 +59,17 @@ def test_a_folder_without_slides_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(InputError, match="it holds no DICOM file"):
         open_slide(tmp_path)
+
+
+def test_exports_take_the_header_of_the_finest_level_of_the_same_slide(tmp_path, levels):
+    import pydicom
+
+    from heatproof.wsi.exports._dicom import _own_header
+
+    write_dicom_slide(tmp_path, [np.concatenate([levels[0]] * 2)], 0.5, name="a")
+    mine = write_dicom_slide(tmp_path, levels, 0.25, name="b")
+    (tmp_path / "notes.txt").write_text("nothing")
+    for given in mine:
+        assert _own_header(given).SOPInstanceUID == pydicom.dcmread(mine[0]).SOPInstanceUID
+    assert _own_header(tmp_path) is None  # whose it would be is not to be told
+    assert _own_header(tmp_path / "notes.txt") is None
