@@ -98,7 +98,7 @@ def test_one_factor_intervals_cover_also_skewed_values() -> None:
 def test_one_factor_against_scipy() -> None:
     values = torch.empty(200).exponential_(generator=torch.Generator().manual_seed(2))
     found = bootstrap(values, draws=20_000)
-    theirs = scipys((values.double().numpy(),), lambda x, axis: x.mean(axis), n_resamples=20_000, rng=0)
+    theirs = scipys((values.double().numpy(),), lambda x, axis: x.mean(axis), n_resamples=20_000, random_state=0)
     assert found.estimate == pytest.approx(float(values.double().mean()))
     assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.01)
     assert found.high == pytest.approx(theirs.confidence_interval.high, abs=0.01)

@@ -40,6 +40,7 @@ def test_no_name_is_the_folder_of_another(tmp_path):
 
 
 def test_tensorboard_holds_the_numbers_and_the_verdicts(tmp_path):
+    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     from heatproof.audit.trackers import tensorboard
@@ -175,6 +176,7 @@ def test_a_missing_tracker_and_a_missing_run_are_told(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore")  # Lightning's advice about workers and loggers is none of ours
 def test_the_callback_audits_every_second_epoch_and_logs_its_numbers(tmp_path):
+    pytest.importorskip("lightning")
     from lightning import pytorch as lightning
 
     from heatproof.audit.trackers.lightning import audit_callback
