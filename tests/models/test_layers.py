@@ -239,6 +239,35 @@ def test_a_branch_that_the_score_does_not_use_is_passed_by():
     assert hp.explain(Net(), torch.rand(1, 1, 8, 8)).layer == "used"
 
 
+def test_features_returned_beside_what_was_pooled_from_them_are_no_backbone():
+    class Body(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3, padding=1)
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x):
+            features = self.conv(x)
+            return {"features": features, "pooled": self.head(features.mean((2, 3)))}
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = Body()
+
+        def forward(self, x):
+            return self.body(x)
+
+    torch.manual_seed(0)
+    net, x = Net(), torch.rand(1, 1, 8, 8)
+    found = hp.explain(net, x, lambda output: output["pooled"][..., 1])
+    assert found.layer == "body.conv"
+    expected = (net.body.head.weight[1][:, None, None] / 64 * net.body.conv(x)[0]).sum(0)
+    torch.testing.assert_close(found.maps[0, 0], expected.detach())
+    # the features themselves may be asked about, too
+    assert hp.explain(net, x, lambda output: output["features"][:, 0].square().mean((-1, -2))).maps.any()
+
+
 def test_of_several_calls_of_one_module_the_last_is_captured():
     class Net(nn.Module):
         def __init__(self):

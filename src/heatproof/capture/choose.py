@@ -45,13 +45,16 @@ def connected_layers(
     Raises:
         LayerError: no layer of this network has a grid that the score depends on.
     """
-    if pyramid := tuple(scales(trace)):
+    pyramid = tuple(scales(trace))
+    if pyramid and _look(view, batch, pyramid, score):
         return pyramid
     found = candidates(trace, _read_parts(view, batch, trace, score))
     for begin in range(0, len(found), STEP):
         for layer, gradient in _look(view, batch, found[begin : begin + STEP], score):
             if _by_channel(layer, gradient).shape[2] > 1:
                 return (layer,)
+    if pyramid:  # the score depends on nothing at all: no box was found
+        return pyramid
     seen = ", ".join(layer.title for layer in found[:5]) or "none"
     raise LayerError(
         f"No layer was found whose output lies on a grid of at least 2 positions a side over the input "
@@ -73,10 +76,11 @@ def _choose(
         looked = _look(view, batch, pyramid, score)
         if any(bool(layer.layout.to_grid(gradient, lead=2).any()) for layer, gradient in looked):
             return pyramid
-        if not any(bool(gradient.any()) for _, gradient in looked):
+        if looked and not any(bool(gradient.any()) for _, gradient in looked):
             # Zero at every scale: the score is constant (no box was found, say), and no other layer can tell more.
             return None
-        # Only tokens beside the grid (a class token, detection tokens) are read: what they read is further up.
+        # Only tokens beside the grid (a class token, detection tokens) are read, or nothing of what the backbone hands
+        # on is, because it has pooled it itself: what is read is further up.
     single: TargetLayer | None = None
     for begin in range(0, len(found), STEP):
         if begin == STEP and not any(bool(gradient.any()) for _, gradient in _look(view, batch, found[-1:], score)):
