@@ -245,6 +245,16 @@ def test_sixteen_bits_in_every_channel_of_a_tiff(tmp_path, deep, orientation):
     assert x.channels == ("red", "green", "blue")
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_white_is_zero_in_sixteen_bits_turned_either_way(tmp_path, deep, orientation):
+    tags = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "white.tif", 65535 - deep[..., 0], photometric="miniswhite", extratags=tags)
+    tifffile.imwrite(tmp_path / "black.tif", deep[..., 0], photometric="minisblack", extratags=tags)
+    white, black = (read(tmp_path / f"{name}.tif").data for name in ("white", "black"))
+    torch.testing.assert_close(white, black)
+    assert black.shape == ((1, 7, 5) if orientation > 4 else (1, 5, 7))
+
+
 def test_transparency_in_sixteen_bits(tmp_path, deep):
     alpha = np.full((5, 7, 1), 65535 // 5, np.uint16)
     both = np.concatenate([deep, alpha], axis=-1)

@@ -28,7 +28,7 @@ def read_page(path: Path, name: str, max_pixels: int | None) -> Shaped[Tensor, "
                 f"{name} has {page.imagewidth} x {page.imagelength} pixels, more than the limit of {max_pixels}; if "
                 "you trust it, pass a larger max_pixels=."
             )
-        array = np.ascontiguousarray(page.asarray())
+        array = page.asarray()
         axes, photometric = page.axes, page.photometric
         extra = [int(kind) for kind in page.extrasamples]
         orientation = int(page.tags.valueof("Orientation", 1))
@@ -38,15 +38,15 @@ def read_page(path: Path, name: str, max_pixels: int | None) -> Shaped[Tensor, "
             "it as an array (.npy)."
         )
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    data = torch.from_numpy(array[None] if axes == "YX" else array if axes == "SYX" else np.moveaxis(array, -1, 0))
+    array = array[None] if axes == "YX" else array if axes == "SYX" else np.moveaxis(array, -1, 0)
+    turns, mirrored = _TURNS.get(orientation, (0, False))
+    array = np.rot90(array, turns, (1, 2))  # by NumPy: PyTorch before 2.7 cannot mirror unsigned 16-bit numbers
+    data = torch.from_numpy(np.ascontiguousarray(array[:, :, ::-1] if mirrored else array))
     if photometric == 0 and array.dtype.kind == "u":  # white is zero
-        data = torch.iinfo(data.dtype).max - data.to(torch.int64)
-        data = data.to(torch.from_numpy(array).dtype)
+        data = (torch.iinfo(data.dtype).max - data.to(torch.int64)).to(data.dtype)
     if len(data) in (2, 4) and extra[-1:] in ([1], [2]):
         data = _flattened(data, associated=extra[-1] == 1)
-    turns, mirrored = _TURNS.get(orientation, (0, False))
-    data = data.rot90(turns, (1, 2))
-    return data.flip(2) if mirrored else data
+    return data
 
 
 def _flattened(data: Tensor, *, associated: bool) -> Tensor:
