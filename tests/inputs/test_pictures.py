@@ -246,6 +246,21 @@ def test_sixteen_bits_in_every_channel_of_a_tiff(tmp_path, deep, orientation):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_a_tiff_lies_as_its_orientation_says_in_every_mode(tmp_path, mode, orientation):
+    gray = Image.fromarray(np.random.default_rng(0).integers(0, 200, (5, 7), np.uint8))
+    image = gray.convert("RGB").convert(mode) if mode != "I;16" else Image.fromarray(np.uint16(gray) * 256)
+    image.save(tmp_path / "upright.tif")
+    image.save(tmp_path / "turned.tif", tiffinfo={274: orientation})
+    upright, turned = (read(tmp_path / f"{name}.tif").data for name in ("upright", "turned"))
+    quarters, mirrored = {1: (0, 0), 2: (0, 1), 3: (2, 0), 4: (2, 1), 5: (3, 1), 6: (3, 0), 7: (1, 1), 8: (1, 0)}[
+        orientation
+    ]
+    expected = upright.rot90(quarters, (1, 2))
+    torch.testing.assert_close(turned, expected.flip(2) if mirrored else expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
 def test_white_is_zero_in_sixteen_bits_turned_either_way(tmp_path, deep, orientation):
     tags = [(274, "H", 1, orientation, True)]
     tifffile.imwrite(tmp_path / "white.tif", 65535 - deep[..., 0], photometric="miniswhite", extratags=tags)

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from heatproof.errors import HeatproofWarning, InputError
@@ -46,10 +46,16 @@ def read(
             if limit is not None and image.width * image.height > limit:
                 raise _too_large(name, limit, f"{image.width} x {image.height} = {image.width * image.height} pixels")
             pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-            deep = _cut_to_8_bits(image)
-            if deep and image.format == "TIFF" and (data := _whole_page(path, name, limit)) is not None:
+            image.filename = (
+                ""  # by name, Pillow maps an uncompressed file into memory, and garbles one that lies on its side
+            )
+            deep, negative = _cut_to_8_bits(image), _left_negative(image)
+            whole = image.format == "TIFF" and (deep or negative)
+            if whole and (data := _whole_page(path, name, limit)) is not None:
                 deep = False
                 result = assemble(data, name=name, axis=axis, channels=channels, source=path, allow_nan=allow_nan)
+            elif negative:
+                raise InputError(f"{name} stores white as 0 in a way that is not read; save it with black as 0.")
             else:
                 image.load()
                 result = from_picture(image, axis=axis, channels=channels, name=name, source=path, allow_nan=allow_nan)
@@ -83,6 +89,11 @@ def _warn(message: str) -> None:
 def _cut_to_8_bits(image: Image.Image) -> bool:
     """Say whether Pillow keeps only 8 of the 16 bits in each channel of a picture that is not loaded yet."""
     return not image.mode.startswith("I") and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+
+
+def _left_negative(image: Image.Image) -> bool:
+    """Say whether the picture stores white as 0 and Pillow leaves it so, as it does beyond 8 bits."""
+    return image.mode[0] == "I" and getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
 
 
 def _whole_page(path: Path, name: str, limit: int | None) -> Tensor | None:
