@@ -183,8 +183,7 @@ def _asked(simulate: Callable[[Tensor], Any], state: Tensor) -> tuple[float | No
         answer = float(said.detach() if isinstance(said, Tensor) else said)
     except HeatproofError as error:
         return None, str(error)
-    # the user's own code, on a state that nature may not know: whatever it raises is told
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001  the user's own code, on a state that nature may not know: told as it is
         return None, f"{type(error).__name__}: {error}"
     return (answer, "") if isfinite(answer) else (None, f"its answer is {answer}")
 

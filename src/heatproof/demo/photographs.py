@@ -80,8 +80,8 @@ def _fetch(offline: bool) -> NoWeights | None:
         cached.parent.mkdir(parents=True, exist_ok=True)
         end = time.monotonic() + _DOWNLOAD
         digest = hashlib.sha256()
-        # the address is torchvision's own constant
-        with urllib.request.urlopen(url, timeout=_CONNECT) as source, partial.open("wb") as sink:  # noqa: S310
+        asked = urllib.request.urlopen(url, timeout=_CONNECT)  # noqa: S310  the address is torchvision's own constant
+        with asked as source, partial.open("wb") as sink:
             while chunk := source.read(1 << 18):
                 sink.write(chunk)
                 digest.update(chunk)
