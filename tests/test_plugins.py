@@ -1,6 +1,9 @@
 """Plug-ins: what is found, what is refused, and that nothing is imported to find it."""
 
+import gc
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
 
 import pytest
@@ -173,3 +176,21 @@ def test_resolve_raises_the_callers_error(package):
 @pytest.mark.parametrize(("name", "simple"), [("Grad-CAM++", "gradcamplusplus"), ("x_1 Y.", "x1y"), ("", "")])
 def test_simplify(name, simple):
     assert simplify(name) == simple
+
+
+@pytest.fixture
+def switching():
+    """Let threads switch wherever Python collects garbage, which is also inside the parser."""
+    switch, interval = (lambda phase, info: time.sleep(0)), sys.getswitchinterval()
+    gc.callbacks.append(switch)
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+    gc.callbacks.remove(switch)
+
+
+def test_plugins_are_found_while_other_threads_parse(switching):
+    # up to Python 3.12 the parser counts the depth of all threads' trees in one place, and then fails
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: list(discover("heatproof.cam", "cam", "heatproof.cam")), range(16)))
+    assert all("gradcam" in names for names in found)

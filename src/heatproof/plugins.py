@@ -135,7 +135,7 @@ def _describe(name: str, module: str, function: str) -> Plugin:
     if not name.isidentifier():
         raise UsageError(f"the plug-in name {name!r} is not an identifier; rename it to letters, digits and '_'.")
     try:
-        tree = ast.parse(_source(module))
+        tree = _parse(_source(module))
     except SyntaxError as error:
         raise UsageError(f"{module} is not valid Python: {error.msg}, line {error.lineno}.") from error
     values = _literals(tree, module)
@@ -157,6 +157,20 @@ def _describe(name: str, module: str, function: str) -> Plugin:
         module=module,
         attribute=function,
     )
+
+
+def _parse(source: str, tries: int = 100) -> ast.Module:
+    """Return the syntax tree of a source, also while other threads parse.
+
+    Up to Python 3.12 all threads count the depth of their trees in one place, so that a tree built while another thread
+    parses (as every traceback does that it prints) can end in a SystemError that says nothing of the source.
+    """
+    for _ in range(tries - 1):
+        try:
+            return ast.parse(source)
+        except SystemError:
+            continue
+    return ast.parse(source)
 
 
 def _source(module: str) -> str:
