@@ -45,8 +45,10 @@ class Region:
     off_object: float
 
 
-def regions(survey: Survey, rows: Sequence[int], label_of: int) -> list[Region]:
-    """Return the regions of some inputs that hold most of the evidence for a class.
+def regions(
+    survey: Survey, rows: Sequence[int], label_of: int, known: Bool[Tensor, "n *grid"] | None = None
+) -> list[Region]:
+    """Return the regions of some inputs that hold most of the evidence for a class, but for what is known.
 
     Where the object is annotated, what lies on it and what lies off it are regions of their own, so that a strong
     lesion does not hide a weaker ruler.
@@ -58,9 +60,12 @@ def regions(survey: Survey, rows: Sequence[int], label_of: int) -> list[Region]:
         field = evidence[row].clamp(min=0)
         if not bool(field.isfinite().all()) or float(field.sum()) <= 0:
             continue
+        total = float(field.sum())
+        if known is not None:
+            field = field.masked_fill(known[row], 0.0)
         parts = [field] if off is None else [field * (off[row] >= FREE), field * (off[row] < FREE)]
         for part in parts:
-            found += _of_field(part, float(field.sum()), row, label_of, None if off is None else off[row])
+            found += _of_field(part, total, float(field.sum()), row, label_of, None if off is None else off[row])
     return found
 
 
@@ -72,25 +77,29 @@ def off_object(survey: Survey) -> Float[Tensor, "n *grid"] | None:
     return pooled(free, tuple(survey.maps.shape[1:]))[:, 0]
 
 
-def to_mask(survey: Survey, chosen: Sequence[Region], row: int) -> Bool[Tensor, "*spatial"]:
-    """Return the samples of an input under some of its regions, half a grid step wider, off the annotated object."""
+def to_mask(survey: Survey, places: Bool[Tensor, "*grid"], row: int) -> Bool[Tensor, "*spatial"]:
+    """Return the samples of an input under some grid positions, half a step wider, off the annotated object."""
     size = tuple(survey.pixels.shape[2:])
-    if not chosen:
+    if not bool(places.any()):
         return torch.zeros(size, dtype=torch.bool)
-    places = torch.stack([one.places for one in chosen]).any(0)
     mask = to_input(places.float().unsqueeze(0), size)[:, 0] > 0.5
     step = max(survey.explanation.resolution.spacing)
     mask = wider(mask, max(1, int(step / 2)))[0]
-    if survey.annotations is not None and all(one.off_object >= FREE for one in chosen):
+    if survey.annotations is not None:
         mask = mask & ~wider(survey.annotations[row].unsqueeze(0), 2)[0]
     return mask
 
 
 def _of_field(
-    field: Float[Tensor, "*grid"], total: float, row: int, label_of: int, off: Float[Tensor, "*grid"] | None
+    field: Float[Tensor, "*grid"],
+    total: float,
+    left: float,
+    row: int,
+    label_of: int,
+    off: Float[Tensor, "*grid"] | None,
 ) -> list[Region]:
     mass = float(field.sum())
-    if mass < LEAST * total:
+    if mass <= 0 or mass < LEAST * left:
         return []
     order = field.flatten().sort(descending=True).values
     enough = int((order.cumsum(0) < SHARE * mass).sum())
@@ -99,7 +108,7 @@ def _of_field(
     for core in cores:
         grown = next(c for c in _components((field > GROWN * field[core].max()) | core) if bool((c & core).any()))
         inside = float(field[grown].sum())
-        if inside < LEAST * total or any(bool((one.places & grown).any()) for one in found):
+        if inside < LEAST * left or any(bool((one.places & grown).any()) for one in found):
             continue
         share = float("nan") if off is None else float((field * off)[grown].sum()) / inside
         found.append(Region(row, label_of, grown, inside, inside / total, share))

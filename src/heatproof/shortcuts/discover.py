@@ -4,19 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from heatproof.shortcuts._candidate import Candidate
-from heatproof.shortcuts._clusters import Cluster, Clustering, assign, cluster, clusters
+from heatproof.shortcuts._clusters import Clustering
 from heatproof.shortcuts._columns import column_candidates
-from heatproof.shortcuts._descriptors import Space, activations, descriptors
+from heatproof.shortcuts._features import Feature, Looker
 from heatproof.shortcuts._global import global_candidates
 from heatproof.shortcuts._prevalence import lift, prevalence
-from heatproof.shortcuts._regions import FREE, Region, regions, to_mask
+from heatproof.shortcuts._regions import to_mask
 from heatproof.shortcuts._survey import Survey
 
-STRONG = 0.35
-"""Evidence of a region, as a share of the cluster's median, from which on an input counts as showing the feature."""
 LITTLE = 0.02
 """Share of the class's evidence below which a cluster is left alone."""
 WIDE = 0.45
@@ -40,66 +37,27 @@ def discover(
     more often inputs of the class show it.
     """
     least = max(5, len(rows) // 20) if least is None else least
-    seen = activations(survey)
+    features = Looker(survey, rows, clustering, least)
     kinds = [int(k) for k in torch.cat(survey.compared()).bincount().argsort(descending=True, stable=True)]
     found: list[Candidate] = []
     for label in kinds[:MOST_CLASSES]:
-        found += _of_class(survey, rows, label, seen, clustering, least)
+        for number, one in enumerate(features(label)):
+            found += _candidate(survey, rows, label, one, number)
     found += global_candidates(survey, rows)
     found += column_candidates(survey, rows)
     return sorted(found, key=lambda one: -one.rank)
 
 
-def _of_class(
-    survey: Survey, rows: Sequence[int], label: int, seen: Tensor, clustering: Clustering, least: int
-) -> list[Candidate]:
-    every = regions(survey, range(survey.n), label)
-    inside = set(rows)
-    learned = [i for i, one in enumerate(every) if one.row in inside]
-    if len(learned) < least:
-        return []
-    groups = descriptors(survey, every, seen)
-    points = Space({name: values[learned] for name, values in groups.items()})(groups)
-    marked = survey.annotations is not None
-    # what lies on the marked object is where an expert would look
-    pool = [i for i, one in enumerate(every) if not marked or one.off_object >= FREE]
-    side = [i for i in pool if every[i].row in inside]
-    own = [
-        cluster(points, [side[m] for m in one.members], one.stability)
-        for one in clusters(points[side], least, how=clustering, seed=survey.seed)
-    ]
-    if marked and not own and len({every[i].row for i in side}) >= least:
-        own = [cluster(points, side)]
-    joined = assign(points[pool], own).tolist()
-    candidates: list[Candidate] = []
-    for number, one in enumerate(own):
-        mine = [every[i] for i, k in zip(pool, joined, strict=True) if k == number]
-        candidates += _candidate(survey, rows, label, one, mine, [every[m] for m in one.members], number)
-    return candidates
-
-
-def _candidate(
-    survey: Survey,
-    rows: Sequence[int],
-    label: int,
-    one: Cluster,
-    joined: Sequence[Region],
-    members: Sequence[Region],
-    number: int,
-) -> list[Candidate]:
-    strong = STRONG * float(torch.tensor([r.mass for r in members]).median())
-    kept = [r for r in joined if r.mass >= strong]
-    of_row: dict[int, list[Region]] = {}
-    for region in kept:
-        of_row.setdefault(region.row, []).append(region)
-    masks = torch.stack([to_mask(survey, of_row.get(row, []), row) for row in range(survey.n)])
+def _candidate(survey: Survey, rows: Sequence[int], label: int, one: Feature, number: int) -> list[Candidate]:
+    masks = torch.stack([to_mask(survey, one.places[row], row) for row in range(survey.n)])
     present = masks.flatten(1).any(1)
     area = masks.flatten(1).float().mean(1)[present]
     if int(present[list(rows)].sum()) < 2 or float(area.median()) > WIDE:
         return []
-    weights = [sum(r.mass for r in of_row.get(row, [])) for row in range(survey.n)]
-    off = torch.tensor([r.off_object for r in kept])
-    share = sum(r.share for r in members) / len(rows)
+    evidence = survey.class_evidence(label).nan_to_num(0.0).clamp(min=0)
+    weights: list[float] = (evidence * one.places).flatten(1).sum(1).tolist()
+    off = torch.tensor(one.off_object)
+    share = sum(r.share for r in one.members) / len(rows)
     if share < LITTLE:
         return []
     more = lift(survey, rows, present, label)
