@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heatproof.cli import DONE, GATE_FAILED, SOME_SKIPPED, UNUSABLE, _options
+from heatproof.cli import DONE, GATE_FAILED, SOME_SKIPPED, UNUSABLE, _gates, _options
 from heatproof.cli._output import print_json, steps
 from heatproof.errors import UsageError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
+_VERDICTS = tuple(dict.fromkeys((*_gates.CHECKS, *_gates.SHORTCUTS)))
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -52,9 +53,9 @@ def command(
     intended_use: Annotated[str, typer.Option(help="What the model is meant for, in your words.")] = "",
     annotations_from: Annotated[str, typer.Option(help="Who made the annotations, and how.")] = "",
     method: Annotated[str, typer.Option(help="Method that makes the maps.")] = "gradcam",
-    layer: Annotated[list[str] | None, typer.Option(help="Dotted name of the target layer.")] = None,
+    layer: _gates.Layer = None,
     alpha: Annotated[float, typer.Option(help="Error rate that all primary verdicts share.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: _gates.Seed = 0,
     sample: Annotated[int | None, typer.Option(help="Inputs per question; default: what the power needs.")] = None,
     budget: Annotated[str | None, typer.Option(help="Time that it may take, such as 10m; trims the samples.")] = None,
     setting: Annotated[
@@ -68,9 +69,7 @@ def command(
     shard_size: Annotated[int, typer.Option(help="Inputs that are written at once.")] = 256,
     dtype: Annotated[str, typer.Option(help="Type of the maps on disk: float32 or float16.")] = "float32",
     plan_only: Annotated[bool, typer.Option("--plan", help="Print the plan, then stop.")] = False,
-    fail_on: Annotated[
-        list[str] | None, typer.Option(help="Exit with 1 if a primary verdict is this; several times for several.")
-    ] = None,
+    fail_on: Annotated[list[str] | None, _gates.fail_on(_VERDICTS)] = None,
     batch_size: _options.BatchSize = "auto",
     device: _options.Device = "auto",
     arch: _options.Arch = None,
@@ -85,7 +84,7 @@ def command(
     from heatproof.audit.run import Watch, audit
     from heatproof.cli._audit import progress_of, show_plan, show_run
 
-    failing = _verdicts(fail_on or [])
+    failing = _gates.failing(fail_on, _VERDICTS)
     loaded = _options.load_model(model, arch, labels, preprocess, in_chans, device)
     settings: dict[str, dict[str, Any]] = {}
     for name, value in _options.settings_of([one.replace(".", "__", 1) for one in setting or []]).items():
@@ -153,14 +152,6 @@ def _exit_code(run: "AuditRun", failing: set[str]) -> int:
         )
         return SOME_SKIPPED if flow.analyzed else UNUSABLE
     return DONE
-
-
-def _verdicts(given: list[str]) -> set[str]:
-    known = {"supports", "undermines", "inconclusive", "not applicable", "confirmed", "not reliant"}
-    found = {one.replace("-", " ").lower() for one in given}
-    for one in found - known:
-        raise UsageError(f"--fail-on is {one!r}, which is no verdict; choose of {', '.join(sorted(known))}.")
-    return found
 
 
 def _pair(given: str) -> tuple[str, str]:

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heatproof.checks import checks
-from heatproof.cli import GATE_FAILED, _options
+from heatproof.cli import _gates, _options
 from heatproof.cli._annotations import read_annotations, read_clusters
 from heatproof.cli._batches import CHUNK, Skipped, find_files, usable
 from heatproof.cli._output import print_answers, print_json, steps
-from heatproof.errors import UsageError, nearest
+from heatproof.errors import UsageError
 
 if TYPE_CHECKING:
     from heatproof.types import CheckResult
 
-_VERDICTS = ("supports", "undermines", "inconclusive", "not applicable")
 _OPTIONS = ("layer", "method", "target", "seed", "alpha", "batch_size", "annotations", "cluster_by")
 
 
@@ -44,14 +43,9 @@ def command(
         ),
     ] = None,
     table: Annotated[Path | None, typer.Option(help="CSV for --cluster-by; its first column is the file name.")] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Class index or label that is explained. Default: the predicted class.")
-    ] = None,
+    target: _gates.Target = None,
     method: Annotated[str, typer.Option(help="Method that makes the maps, see `heatproof methods`.")] = "gradcam",
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(help="Dotted name of the target layer, see `heatproof inspect`; several are combined."),
-    ] = None,
+    layer: _gates.Layer = None,
     setting: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,15 +53,10 @@ def command(
             help="Setting of a check, see `heatproof checks NAME`; NAME=VALUE for one of the method.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: _gates.Seed = 0,
     alpha: Annotated[float, typer.Option(help="Error rate of the intervals.")] = 0.05,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for a page, a picture per check, and all numbers.")
-    ] = None,
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Exit with 1 if a verdict is this; several times for several: {', '.join(_VERDICTS)}."),
-    ] = None,
+    out: _gates.Out = None,
+    fail_on: Annotated[list[str] | None, _gates.fail_on(_gates.CHECKS)] = None,
     batch_size: _options.BatchSize = "auto",
     device: _options.Device = "auto",
     arch: _options.Arch = None,
@@ -81,11 +70,8 @@ def command(
     from heatproof.checks import check_named
     from heatproof.report.checks import checks_document, save_checks
 
-    failing = _verdicts(fail_on or [])
-    if not 0 < alpha < 1:
-        raise UsageError(f"--alpha is {alpha:g}; give a rate between 0 and 1, such as 0.05.")
-    if out and out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file, so no results can be written into it; name a folder.")
+    failing = _gates.failing(fail_on, _gates.CHECKS)
+    _gates.refuse(alpha, out)
     if table and not cluster_by:
         raise UsageError(f"--table {table} is for --cluster-by; add --cluster-by COLUMN.")
     chosen = check or ["sanity", "faithfulness", *(["plausibility"] if annotations else [])]
@@ -129,10 +115,8 @@ def command(
         if out:
             typer.echo(f"-> {out}")
     skipped.report()
-    failed = [result for result in results if result.verdict in failing]
-    for result in failed:
-        typer.secho(f"failed: {result.check} is {result.verdict}", fg=typer.colors.RED, err=True)
-    raise typer.Exit(GATE_FAILED if failed else skipped.exit_code(len(results)))
+    failed = [f"{one.check} is {one.verdict}" for one in results if one.verdict in failing]
+    raise _gates.leave(failed, skipped.exit_code(len(results)))
 
 
 def _settings(given: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
@@ -153,11 +137,3 @@ def _settings(given: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, An
         else:
             of_method.append(one)
     return of_checks, _options.method_settings(of_method, _OPTIONS)
-
-
-def _verdicts(given: list[str]) -> set[str]:
-    found = {one.replace("-", " ").lower() for one in given}
-    for one in found - set(_VERDICTS):
-        close = nearest(one, _VERDICTS, 1) or f"; choose of {', '.join(_VERDICTS)}."
-        raise UsageError(f"--fail-on is {one!r}, which is no verdict{close}")
-    return found

@@ -5,16 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heatproof.cli import GATE_FAILED, _options
+from heatproof.cli import _gates, _options
 from heatproof.cli._batches import Skipped, find_files
 from heatproof.cli._laws import read_laws, write_template
 from heatproof.cli._output import print_answers, print_json, steps
-from heatproof.errors import InputError, UsageError, nearest
+from heatproof.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from heatproof.types import CheckResult, Input
-
-_VERDICTS = ("supports", "undermines", "inconclusive", "not applicable")
 
 
 def command(
@@ -30,19 +28,13 @@ def command(
         str | None,
         typer.Option(help="Tell the story of a simulated system: spectra, ising, vortex, shocks or rhythm."),
     ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Class index or label that is explained. Default: the predicted class.")
-    ] = None,
+    target: _gates.Target = None,
     method: Annotated[str, typer.Option(help="Method that makes the maps, see `heatproof methods`.")] = "gradcam",
-    layer: Annotated[list[str] | None, typer.Option(help="Dotted name of the target layer.")] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    layer: _gates.Layer = None,
+    seed: _gates.Seed = 0,
     alpha: Annotated[float, typer.Option(help="Error rate of the intervals; laws share it.")] = 0.05,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for a page, pictures, and all numbers.")
-    ] = None,
-    fail_on: Annotated[
-        list[str] | None, typer.Option(help="Exit with 1 if a verdict is this; may be repeated.")
-    ] = None,
+    out: _gates.Out = None,
+    fail_on: Annotated[list[str] | None, _gates.fail_on(_gates.CHECKS)] = None,
     device: _options.Device = "auto",
     arch: _options.Arch = None,
     labels: _options.Labels = None,
@@ -58,9 +50,8 @@ def command(
         write_template(init)
         typer.echo(f"-> {init}: edit it, then run `heatproof physics MODEL DATA --laws {init}`")
         return
-    if out and out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file, so no results can be written into it; name a folder.")
-    failing = _verdicts(fail_on or [])
+    _gates.refuse(alpha, out)
+    failing = _gates.failing(fail_on, _gates.CHECKS)
     if example is not None:
         _tell(example, seed, out, as_json)
         return
@@ -94,10 +85,8 @@ def command(
     about = {"model": loaded.name, "method": method, "inputs": len(inputs), "skipped": skipped.reasons}
     _show(results, out, as_json, about)
     skipped.report()
-    failed = [result for result in results if result.verdict in failing]
-    for result in failed:
-        typer.secho(f"failed: {result.claim} is {result.verdict}", fg=typer.colors.RED, err=True)
-    raise typer.Exit(GATE_FAILED if failed else skipped.exit_code(len(results)))
+    failed = [f"{one.claim} is {one.verdict}" for one in results if one.verdict in failing]
+    raise _gates.leave(failed, skipped.exit_code(len(results)))
 
 
 def _read(data: list[str], options: dict[str, Any], skipped: Skipped) -> "list[Input]":
@@ -143,11 +132,3 @@ def _tell(name: str, seed: int, out: Path | None, as_json: bool) -> None:
         print_answers(results)
     if out:
         typer.echo(f"-> {out}")
-
-
-def _verdicts(given: list[str]) -> set[str]:
-    found = {one.replace("-", " ").lower() for one in given}
-    for one in found - set(_VERDICTS):
-        close = nearest(one, _VERDICTS, 1) or f"; choose of {', '.join(_VERDICTS)}."
-        raise UsageError(f"--fail-on is {one!r}, which is no verdict{close}")
-    return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from heatproof.cli import GATE_FAILED, _options
+from heatproof.cli import _gates, _options
 from heatproof.cli._annotations import read_annotations, read_clusters, read_table
 from heatproof.cli._batches import CHUNK, Skipped, find_files, usable
 from heatproof.cli._named import Named
@@ -16,7 +16,6 @@ from heatproof.errors import UsageError, nearest
 if TYPE_CHECKING:
     from heatproof.shortcuts import Finding
 
-_VERDICTS = ("confirmed", "relies but relevance unclear", "not reliant", "inconclusive")
 _LABELS = ("label", "class", "target", "diagnosis", "y")
 
 
@@ -61,14 +60,11 @@ def command(
         list[str] | None, typer.Option(help="donor, harmonic, biharmonic; several times for several.")
     ] = None,
     method: Annotated[str, typer.Option(help="Method that makes the maps; it must be signed.")] = "gradcam",
-    layer: Annotated[list[str] | None, typer.Option(help="Dotted name of the target layer.")] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    layer: _gates.Layer = None,
+    seed: _gates.Seed = 0,
     alpha: Annotated[float, typer.Option(help="Error rate that all candidates share.")] = 0.05,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for a page, pictures, all numbers.")] = None,
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Exit with 1 if a verdict is this; several times for several: {', '.join(_VERDICTS)}."),
-    ] = None,
+    out: _gates.Out = None,
+    fail_on: Annotated[list[str] | None, _gates.fail_on(_gates.SHORTCUTS)] = None,
     batch_size: _options.BatchSize = "auto",
     device: _options.Device = "auto",
     arch: _options.Arch = None,
@@ -83,11 +79,8 @@ def command(
     from heatproof.shortcuts import open_survey
     from heatproof.shortcuts.find import IMPUTERS, investigate
 
-    failing = _verdicts(fail_on or [])
-    if not 0 < alpha < 1:
-        raise UsageError(f"--alpha is {alpha:g}; give a rate between 0 and 1, such as 0.05.")
-    if out and out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file, so no results can be written into it; name a folder.")
+    failing = _gates.failing(fail_on, _gates.SHORTCUTS)
+    _gates.refuse(alpha, out)
     skipped = Skipped()
     files = find_files(data, skipped)
     if not files:
@@ -149,10 +142,8 @@ def command(
         if out:
             typer.echo(f"-> {out}")
     skipped.report()
-    failed = [one for one in findings if one.verdict in failing]
-    for one in failed:
-        typer.secho(f"failed: {one.candidate.name} is {one.verdict}", fg=typer.colors.RED, err=True)
-    raise typer.Exit(GATE_FAILED if failed else skipped.exit_code(len(inputs)))
+    failed = [f"{one.candidate.name} is {one.verdict}" for one in findings if one.verdict in failing]
+    raise _gates.leave(failed, skipped.exit_code(len(inputs)))
 
 
 def _columns(table: Path, files: Sequence[Path]) -> dict[str, list[str]]:
@@ -212,11 +203,3 @@ def _what(name: str, what: str, files: Sequence[Path]) -> Any:
 
 def _whole(what: Any) -> bool:
     return isinstance(what, str | dict)
-
-
-def _verdicts(given: list[str]) -> set[str]:
-    found = {one.replace("-", " ").lower() for one in given}
-    for one in found - set(_VERDICTS):
-        close = nearest(one, _VERDICTS, 1) or f"; choose of {', '.join(_VERDICTS)}."
-        raise UsageError(f"--fail-on is {one!r}, which is no verdict{close}")
-    return found
