@@ -14,6 +14,8 @@ from heatproof.metrics.srg import srg
 
 _ROUNDING = 1e-6
 """Gains that differ by less than this share of the largest score are a tie: single precision tells no more."""
+_LEVELS = 255
+"""Steps from 0 to the map's largest magnitude that a color scale tells apart: what none can see is no order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ def gains(
 ) -> Gains:
     """Return how the maps and the controls compare with the null's maps."""
     tested = 1 + len(controls)
-    every = torch.cat([maps, *controls, nulls], 1)
+    every = legible(torch.cat([maps, *controls, nulls], 1))
     found = srg(every, inputs, scorer(study, every.shape[1]), imputer=imputer, steps=steps, batch=batch)
     most, least, points = found.most_first, found.least_first, found.steps
     assert most is not None
@@ -78,6 +80,17 @@ def gains(
         least_first=least[:, 0].nanmean(0).tolist(),
         forwards=found.forwards,
     )
+
+
+def legible(maps: Float[Tensor, "n m *grid"]) -> Float[Tensor, "n m *grid"]:
+    """Return the maps as a color scale of 8 bits shows them, so that values that look alike are ties.
+
+    Without it the order among a million times less than the peak counts as much as that of the peaks: a map of the
+    wrong thing that is ever so slightly larger at the right one would pass.
+    """
+    step = maps.flatten(2).abs().amax(2) / _LEVELS
+    step = torch.where(step > 0, step, 1.0).reshape(*step.shape, *[1] * (maps.ndim - 2))
+    return (maps / step).round()
 
 
 def compared(
