@@ -1,6 +1,6 @@
 """Find what a model leans on and may not: the ruler beside the lesion; confirmed by experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -92,7 +92,7 @@ def command(
     known = {name: values for name, values in columns.items() if name not in (named, cluster_by)}
     marks = read_annotations(annotations, files) if annotations else None
     clusters = read_clusters(cluster_by, table, files) if cluster_by else None
-    suspects = {name: _what(name, what, files) for name, what in map(_split, artifact or [])}
+    suspects = {name: _what(name, what, files, columns) for name, what in map(_split, artifact or [])}
     limit = _options.batch_limit(batch_size)
     loaded = _options.load_model(model, arch, labels, preprocess, in_chans, device)
     explainer = heatproof.Explainer(loaded, layer or None, method, batch_size=limit)
@@ -191,12 +191,14 @@ def _split(given: str) -> tuple[str, str]:
     return name, what if sign else name
 
 
-def _what(name: str, what: str, files: Sequence[Path]) -> Any:
+def _what(name: str, what: str, files: Sequence[Path], columns: Collection[str]) -> Any:
     """Return what an --artifact says: a color rule, masks, or the name of a column or cue."""
     from heatproof.shortcuts.given import RULE, color_rule
 
     if what.startswith(RULE):
         return color_rule(name, what)
+    if what in columns or what.partition("=")[0] in columns:  # "field=1.5T" is no file
+        return what
     source = Path(what)
     return read_annotations(source, files) if what != name and (source.suffix or source.is_dir()) else what
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from heatproof.checks._stats import holm
 from heatproof.errors import UsageError, nearest
 from heatproof.shortcuts._candidate import Candidate
-from heatproof.shortcuts._global import LEAST, MOST_CLASSES, otsu
+from heatproof.shortcuts._global import LEAST, otsu
 from heatproof.shortcuts._locate import located
 from heatproof.shortcuts._prevalence import lift, prevalence
 from heatproof.shortcuts._survey import Survey
@@ -107,7 +107,7 @@ def _related(survey: Survey, rows: Sequence[int], has: Bool[Tensor, " n"]) -> tu
     best = (-1.0, nan, 0)
     if not 0 < int(has[index].sum()) < len(index):
         return best
-    for label in range(max(2, survey.outputs.shape[1]))[:MOST_CLASSES]:
+    for label in survey.kinds(rows):
         odds = survey.log_odds(survey.outputs, label)[index]
         if float(odds.std()) <= 0:
             continue

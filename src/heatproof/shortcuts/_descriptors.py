@@ -17,7 +17,10 @@ WEIGHTS = {"activations": 1.0, "look": 1.0, "place": 0.3}
 
 
 def activations(survey: Survey, pixels: Float[Tensor, "n c *spatial"] | None = None) -> Float[Tensor, "n k *grid"]:
-    """Return what the target layer (the first of several) puts out for every input, or for changed ones."""
+    """Return what the target layer (the first of several) puts out for every input, or for changed ones.
+
+    What is not finite is 0.
+    """
     origin: Any = survey.explanation.origin
     explainer, gathered = origin
     batches = [one.batch for one in gathered]
@@ -35,7 +38,7 @@ def activations(survey: Survey, pixels: Float[Tensor, "n c *spatial"] | None = N
 
         layers = explainer.engine.layers(batch, layer, resolver)
         captured = explainer.engine.capture(batch, layers, resolver)[0][0]
-        found.append(captured.activations.detach().float().cpu())
+        found.append(captured.activations.detach().float().cpu().nan_to_num(0.0, 0.0, 0.0))
     return torch.cat(found)
 
 

@@ -107,7 +107,8 @@ class Looker:
         kept = [r for r in joined if r.mass >= strong]
         for region in kept:
             places[region.row] |= region.places
-        return [Feature(tuple(members), tuple(r.off_object for r in kept), places, one.stability)]
+        off = tuple(r.off_object for r in kept if r.row in self._rows)
+        return [Feature(tuple(members), off or tuple(r.off_object for r in members), places, one.stability)]
 
 
 def _joined(features: Sequence[Feature]) -> list[Feature]:

@@ -22,7 +22,6 @@ from heatproof.shortcuts.cues import cues
 
 LEAST = 0.3
 """Rank correlation with the log odds from which on a cue is a candidate."""
-MOST_CLASSES = 10
 
 
 def global_candidates(survey: Survey, rows: Sequence[int]) -> list[Candidate]:
@@ -55,7 +54,7 @@ def global_candidate(
     if levels is None:
         return None
     index = list(rows)
-    labels = range(max(2, survey.outputs.shape[1]))[:MOST_CLASSES] if label is None else [label]
+    labels = survey.kinds(rows) if label is None else [label]
     best: tuple[float, float, int, Tensor] | None = None
     for k in labels:
         odds = survey.log_odds(survey.outputs, k)

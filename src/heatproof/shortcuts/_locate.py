@@ -41,6 +41,7 @@ def located(survey: Survey, candidate: Candidate, rows: Sequence[int]) -> Candid
         candidate: known by name alone.
         rows: what is learned on.
     """
+    rows = [row for row in rows if row not in survey.unmarked]
     place = _as_region(survey, candidate, rows)
     if isinstance(place, Candidate):
         return place
@@ -154,7 +155,7 @@ def _mean(seen: Float[Tensor, "m k *grid"], free: Float[Tensor, "m *grid"]) -> F
 
 
 def _rest(survey: Survey, rows: Sequence[int]) -> list[int]:
-    inside = set(rows)
+    inside = {*rows, *survey.unmarked}
     return [row for row in range(survey.n) if row not in inside]
 
 

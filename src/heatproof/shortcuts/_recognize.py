@@ -28,7 +28,7 @@ RIDGE = 0.1
 """Added to each variance, as a share of their mean: a few inputs do not tell all correlations of many channels."""
 FEWEST = 3
 """Inputs below which there is nothing that they have in common."""
-_POINTS = 20_000
+_POINTS = 10_000
 """Positions that tell what positions look like."""
 _AT_ONCE = 2**24
 """Numbers held at once."""
@@ -49,31 +49,22 @@ class Recognizer:
             rows: what is learned on.
             seen: the target layer's activations.
         """
-        groups = (seen, look(survey, tuple(seen.shape[2:])))
-        self._groups = [one.nan_to_num(0.0, 0.0, 0.0) for one in groups]
+        self._groups = (seen, look(survey, tuple(seen.shape[2:])))
+        self._rows = list(rows)
         free = off_object(survey)
         self._free = torch.ones_like(seen[:, 0], dtype=torch.bool) if free is None else free >= FREE
         width = sum(one.shape[1] for one in self._groups)
-        positions = max(1, self._free[0].numel())
-        self._chunk = max(1, _AT_ONCE // (positions * width))
-        self._middle, self._scale = torch.zeros(width, dtype=torch.float64), torch.ones(width, dtype=torch.float64)
-        count, total, squares = 0, torch.zeros(width, dtype=torch.float64), torch.zeros(width, width).double()
-        every = max(1, len(rows) * positions // _POINTS)
-        for part in torch.tensor(list(rows)[::every]).split(self._chunk):
-            points = self._points(part)[self._free[part]]
-            count += len(points)
-            total += points.sum(0)
-            squares += points.T @ points
-        middle = total / max(1, count)
-        covariance = squares / max(1, count) - middle[:, None] * middle
-        spread = covariance.diagonal().clamp(min=0).sqrt()
+        self._chunk = max(1, _AT_ONCE // (self._free[0].numel() * width))
+        points = self._drawn(torch.Generator().manual_seed(survey.seed))
+        self._middle = points.mean(0)
+        spread = points.std(0, correction=0)
         # each group counts alike, however many channels it has; what never changes tells nothing
         weight = torch.cat(
             [torch.full((one.shape[1],), 1 / sqrt(one.shape[1]), dtype=torch.float64) for one in self._groups]
         )
-        self._scale = torch.where(spread > 1e-9 * (1 + middle.abs()), weight / spread, 0.0)
-        self._middle = middle
-        covariance = covariance * self._scale[:, None] * self._scale
+        self._scale = torch.where(spread > 1e-9 * (1 + self._middle.abs()), weight / spread, 0.0)
+        scaled = (points - self._middle) * self._scale
+        covariance = scaled.T @ scaled / len(scaled)
         ridge = RIDGE * covariance.diagonal().mean().clamp(min=1e-12)
         self._precision = torch.linalg.inv(covariance + ridge * torch.eye(width).double())
 
@@ -98,7 +89,7 @@ class Recognizer:
         least = float(torch.stack([one.max() for one in by_others]).quantile(1 - RECALL)) - NEAR
         parts = torch.arange(len(found)).split(self._chunk)
         every = torch.cat([self.scores(part, total / count) for part in parts])
-        ground = float(np.quantile(every[self._free].numpy(), GROUND))
+        ground = float(np.quantile(every[self._rows][self._free[self._rows]].numpy(), GROUND))
         if alike <= ground or least <= 0:  # no more like each other than like anything else
             return found
         recognized = (every >= least).flatten(1).any(1)
@@ -113,6 +104,17 @@ class Recognizer:
     def _points(self, rows: Tensor) -> Float[Tensor, "m *grid p"]:
         points = torch.cat([one[rows].double() for one in self._groups], 1).movedim(1, -1)
         return (points - self._middle) * self._scale
+
+    def _drawn(self, generator: torch.Generator) -> Float[Tensor, "q p"]:
+        """Return what random positions off the object look like, as many of each input."""
+        most = -(-_POINTS // max(1, len(self._rows)))
+        found: list[Tensor] = []
+        for row in self._rows:
+            free = self._free[row].flatten().nonzero().flatten()
+            drawn = free[torch.randperm(len(free), generator=generator)[:most]]
+            found.append(torch.cat([one[row].flatten(1)[:, drawn].double() for one in self._groups]).T)
+        points = torch.cat(found)
+        return points if len(points) else torch.zeros(1, points.shape[1], dtype=torch.float64)
 
 
 def look(survey: Survey, grid: tuple[int, ...]) -> Float[Tensor, "n d *grid"]:

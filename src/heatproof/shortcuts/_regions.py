@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.ndimage import generate_binary_structure, label
 from torch import Tensor
 
@@ -65,7 +65,7 @@ def regions(
             field = field.masked_fill(known[row], 0.0)
         parts = [field] if off is None else [field * (off[row] >= FREE), field * (off[row] < FREE)]
         for part in parts:
-            found += _of_field(part, total, float(field.sum()), row, label_of, None if off is None else off[row])
+            found += of_field(part, total, float(field.sum()), row, label_of, None if off is None else off[row])
     return found
 
 
@@ -90,7 +90,7 @@ def to_mask(survey: Survey, places: Bool[Tensor, "*grid"], row: int) -> Bool[Ten
     return mask
 
 
-def _of_field(
+def of_field(
     field: Float[Tensor, "*grid"],
     total: float,
     left: float,
@@ -103,21 +103,27 @@ def _of_field(
         return []
     order = field.flatten().sort(descending=True).values
     enough = int((order.cumsum(0) < SHARE * mass).sum())
-    cores = _components(field >= order[enough])
+    cores, count = _numbered(field >= order[enough])
+    sizes = cores.flatten().bincount(minlength=count + 1)[1:]
+    taken = torch.zeros_like(cores, dtype=torch.bool)
     found: list[Region] = []
-    for core in cores:
-        grown = next(c for c in _components((field > GROWN * field[core].max()) | core) if bool((c & core).any()))
-        inside = float(field[grown].sum())
-        if inside < LEAST * left or any(bool((one.places & grown).any()) for one in found):
+    for number in (1 + sizes.argsort(descending=True, stable=True)).tolist():
+        core = cores == number
+        if bool((core & taken).any()):
             continue
+        around, _ = _numbered((field > GROWN * field[core].max()) | core)
+        grown = around == around[core][0]
+        inside = float(field[grown].sum())
+        if inside < LEAST * left or bool((taken & grown).any()):
+            continue
+        taken |= grown
         share = float("nan") if off is None else float((field * off)[grown].sum()) / inside
         found.append(Region(row, label_of, grown, inside, inside / total, share))
     return found
 
 
-def _components(where: Bool[Tensor, "*grid"]) -> list[Bool[Tensor, "*grid"]]:
-    """Return connected positions, diagonal neighbors included, the largest set first."""
+def _numbered(where: Bool[Tensor, "*grid"]) -> tuple[Int[Tensor, "*grid"], int]:
+    """Return the number of each position's component, diagonal neighbors included, from 1, and how many there are."""
     found: Any = label(where.numpy(), generate_binary_structure(where.ndim, where.ndim))
     numbered, count = found
-    parts = [torch.from_numpy(np.asarray(numbered == i + 1)) for i in range(count)]
-    return sorted(parts, key=lambda one: -int(one.sum()))
+    return torch.from_numpy(np.asarray(numbered)).long(), int(count)

@@ -24,6 +24,8 @@ from heatproof.types import Explanation
 
 _LEAST = 10
 """Inputs below which there is nothing to survey."""
+MOST_CLASSES = 10
+"""Classes that are asked about, the most often compared first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,8 @@ class Survey:
         outputs: (n, k) the network's scores.
         clusters: per input, what it belongs to (a patient).
         cluster_name: what reports call that.
-        annotations: where the object lies; None without annotations.
+        annotations: where the object lies; None without annotations. Where nobody said, it may be anywhere: all over.
+        unmarked: numbers of the inputs where nobody said; they take no part in experiments.
         columns: what else is known of each input: name -> one value per input.
         seed: of everything drawn.
         alpha: error rate that all candidates share.
@@ -55,6 +58,7 @@ class Survey:
     clusters: tuple[Hashable, ...]
     cluster_name: str = "input"
     annotations: Bool[Tensor, "n *spatial"] | None = None
+    unmarked: frozenset[int] = frozenset()
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict[str, Sequence[Any]])
     seed: int = 0
     alpha: float = 0.05
@@ -96,6 +100,13 @@ class Survey:
             return one, 1 - one
         top = self.outputs.topk(2, dim=1).indices.cpu()
         return top[:, 0], top[:, 1]
+
+    def kinds(self, rows: Sequence[int]) -> list[int]:
+        """Return the classes that some inputs' maps compare, the most frequent first, ten at most."""
+        both = torch.cat([one[list(rows)] for one in self.compared()])
+        counts = both.bincount()
+        order = counts.argsort(descending=True, stable=True).tolist()
+        return [label for label in order if int(counts[label])][:MOST_CLASSES]
 
     def run(self, pixels: Float[Tensor, "m c *spatial"]) -> Float[Tensor, "m k"]:
         """Return the network's scores of changed inputs."""
@@ -149,7 +160,8 @@ def open_survey(
         labels: the true class of every input: index, or name where the model has labels.
         method: makes the maps; it must be signed (Grad-CAM and its relatives).
         layer: as for `explain`.
-        annotations: where the object lies, as for `check`; None without.
+        annotations: where the object lies, as for `check`; None without. An input whose entry is None is looked at, but
+            nothing in it counts as off the object, and no experiment is made on it.
         cluster_by: per input, what it belongs to (a patient); clusters are never split.
         cluster_name: what reports call that.
         columns: what else is known of each input: name -> one value per input.
@@ -158,10 +170,12 @@ def open_survey(
         batch_size: most inputs in one forward.
 
     Raises:
-        UsageError: lengths differ, there are too few inputs, or all have one label.
+        UsageError: lengths differ, a label or setting is none, there are too few inputs, or all have one label.
         InputError: the network takes several tensors.
         TargetError: a label is none of the model's.
     """
+    if not 0 < alpha < 1:
+        raise UsageError(f"alpha is {alpha}; give a rate between 0 and 1, such as 0.05.")
     explainer = Explainer(model, layer, method, batch_size=batch_size)
     explanation = _explained(explainer, inputs)
     n = len(explanation)
@@ -171,11 +185,16 @@ def open_survey(
             raise UsageError(f"{name} has {len(values)} entries for {n} inputs; give one per input.")
     if n < _LEAST:
         raise UsageError(f"There are {n} inputs; a shortcut is a habit over a data set, so give {_LEAST} or more.")
-    truth = torch.tensor([explainer.model.index(one) if isinstance(one, str) else int(one) for one in labels])
+    truth = torch.tensor([explainer.model.index(one) if isinstance(one, str) else _index(one) for one in labels])
+    try:
+        set(cluster_by or ())
+    except TypeError as error:
+        raise UsageError(f"cluster_by holds what names nothing ({error}); give a word or number per input.") from error
     if len(set(truth.tolist())) < 2:
         raise UsageError(
             f"All {n} inputs have the label {labels[0]!r}; what tells classes apart shows only with two or more."
         )
+    marks, unmarked = _marked(annotations, explanation)
     study = Study(explainer, explanation, explanation.origin[1], tuple(range(n)))
     pixels = input_tensor(study).detach().float().cpu()  # edits are made there, and cast when they are run
     if not bool(pixels.isfinite().all()):
@@ -189,7 +208,8 @@ def open_survey(
         outputs=torch.zeros(n, 1),
         clusters=tuple(cluster_by) if cluster_by is not None else tuple(range(n)),
         cluster_name="input" if cluster_by is None else cluster_name,
-        annotations=None if annotations is None else masks_of(annotations, explanation),
+        annotations=marks,
+        unmarked=unmarked,
         columns=columns,
         seed=seed,
         alpha=alpha,
@@ -199,6 +219,33 @@ def open_survey(
     if int(truth.max()) >= max(2, outputs.shape[1]) or int(truth.min()) < 0:
         raise UsageError(f"Labels go from {int(truth.min())} to {int(truth.max())}; the model has {outputs.shape[1]}.")
     return replace(survey, outputs=outputs)
+
+
+def _index(label: Any) -> int:
+    """Return a label as an index.
+
+    Raises:
+        UsageError: it is no whole number.
+    """
+    try:
+        found = int(label)
+    except (TypeError, ValueError, OverflowError):
+        found = None
+    if found is None or found != label:
+        raise UsageError(f"The label {label!r} is no class; give an index or a name for every input.")
+    return found
+
+
+def _marked(annotations: Any, explanation: Explanation) -> tuple[Bool[Tensor, "n *spatial"] | None, frozenset[int]]:
+    """Return where the objects lie, all over where nobody said, and the numbers of those inputs."""
+    if annotations is None:
+        return None, frozenset()
+    masks = masks_of(annotations, explanation)
+    unknown = frozenset(row for row, one in enumerate(annotations) if one is None)
+    if len(unknown) == len(masks):
+        return None, frozenset()
+    masks[sorted(unknown)] = True
+    return masks, unknown
 
 
 def _sizes(explanation: Explanation) -> dict[str, Sequence[Any]]:

@@ -146,7 +146,8 @@ def _judged(
     n = min((len(_per_cluster(v, survey)) for v in (removal, paste) if v is not None), default=0)
     unit = f"{survey.cluster_name}(s)"
     if len(both) < 2 or n < FEWEST:
-        missing = " ".join(trials.notes).strip() or _missing(candidate, both, n, unit)
+        edits = candidate.masks is not None or candidate.change is not None
+        missing = " ".join([*([_missing(candidate, both, n, unit)] if edits else []), *trials.notes]).strip()
         return Judged("inconclusive", missing, next(iter(both.values()), None), n, max(FEWEST, n + 1))
     weak, strong = sorted(both.values(), key=lambda one: abs(one.estimate))
     told = ", ".join(f"{name} {one.estimate:+.2f} ({one.low:+.2f} to {one.high:+.2f})" for name, one in both.items())

@@ -18,7 +18,6 @@ LITTLE = 0.02
 """Share of the class's evidence below which a cluster is left alone."""
 WIDE = 0.45
 """Share of the input from which on a region is no place but the whole ground."""
-MOST_CLASSES = 10
 EXEMPLARS = 8
 
 
@@ -38,21 +37,31 @@ def discover(
     """
     least = max(5, len(rows) // 20) if least is None else least
     features = Looker(survey, rows, clustering, least)
-    kinds = [int(k) for k in torch.cat(survey.compared()).bincount().argsort(descending=True, stable=True)]
     found: list[Candidate] = []
-    for label in kinds[:MOST_CLASSES]:
+    for label in survey.kinds(rows):
         for number, one in enumerate(features(label)):
             found += _candidate(survey, rows, label, one, number)
     found += global_candidates(survey, rows)
     found += column_candidates(survey, rows)
-    return sorted(found, key=lambda one: -one.rank)
+    return _distinct(sorted(found, key=lambda one: -one.rank))
+
+
+def _distinct(found: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates under names of their own: a column may be called like a cue, two classes alike."""
+    taken: dict[str, Candidate] = {}
+    for one in found:
+        names = (one.name, f"{one.name} ({one.kind})", *(f"{one.name} ({i})" for i in range(2, 2 + len(found))))
+        name = next(name for name in names if name not in taken)
+        taken[name] = replace(one, name=name)
+    return list(taken.values())
 
 
 def _candidate(survey: Survey, rows: Sequence[int], label: int, one: Feature, number: int) -> list[Candidate]:
     masks = torch.stack([to_mask(survey, one.places[row], row) for row in range(survey.n)])
     present = masks.flatten(1).any(1)
-    area = masks.flatten(1).float().mean(1)[present]
-    if int(present[list(rows)].sum()) < 2 or float(area.median()) > WIDE:
+    learned = present & torch.zeros_like(present).index_fill_(0, torch.tensor(list(rows)), True)
+    area = masks[learned].flatten(1).float().mean(1)
+    if int(learned.sum()) < 2 or float(area.median()) > WIDE:
         return []
     evidence = survey.class_evidence(label).nan_to_num(0.0).clamp(min=0)
     weights: list[float] = (evidence * one.places).flatten(1).sum(1).tolist()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import torch
@@ -131,8 +132,11 @@ def investigate(
     Raises:
         UsageError: a setting is out of range, nothing is to be done, or a cluster lies in both halves.
     """
-    if margin <= 0 or most < 1:
+    if not 0 < margin < inf or most < 1:
         raise UsageError(f"margin is {margin:g} (above 0) and most {most} (1 or more); one is out of range.")
+    suspected: Any = artifacts
+    if suspected is not None and not isinstance(suspected, Mapping):
+        raise UsageError(f"artifacts is {suspected!r}; give a mapping from names to masks, rules, columns or cues.")
     if not look and not artifacts:
         raise UsageError("There is nothing to test: name artifacts, or let candidates be discovered.")
     chosen = fills(imputers, survey.seed)
@@ -174,10 +178,22 @@ def split(survey: Survey) -> tuple[list[int], list[int]]:
         for number in torch.randperm(len(kinds[kind]), generator=generator).tolist():
             shorter = min(halves, key=lambda half: sum(int(survey.labels[r]) == kind for r in half))
             shorter += kinds[kind][number]
+    if not halves[0] or not halves[1]:
+        raise UsageError(
+            f"All {survey.n} inputs belong to one {survey.cluster_name}, so that what was found could not be confirmed "
+            "on others; give inputs of more, or leave cluster_by out."
+        )
     return sorted(halves[0]), sorted(halves[1])
 
 
 def _disjoint(survey: Survey, first: Sequence[int], second: Sequence[int]) -> tuple[list[int], list[int]]:
+    odd = {row for half in (first, second) for row in half if not 0 <= row < survey.n}
+    if odd or not first or not second:
+        raise UsageError(
+            f"halves holds {len(first)} and {len(second)} inputs"
+            + (f", among them the numbers {sorted(odd)[:3]}" if odd else "")
+            + f"; give numbers from 0 to {survey.n - 1}, some in each."
+        )
     shared = {survey.clusters[r] for r in first} & {survey.clusters[r] for r in second}
     if shared:
         some = ", ".join(sorted(map(str, shared))[:3])

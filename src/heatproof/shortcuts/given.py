@@ -1,6 +1,6 @@
 """What a person suspects: masks, boxes, a color rule, a column, or a cue of the whole input, as a candidate."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +55,8 @@ def given(
     if callable(what) or isinstance(what, Mapping):
         masks = torch.stack([_by_color(survey, row, what) for row in range(survey.n)])
     else:
+        if not isinstance(what, Iterable):
+            raise UsageError(f"{name} is {what!r}; give masks, boxes, a color rule, or the name of a column or cue.")
         entries: Sequence[Any] = list(what)
         if len(entries) != survey.n:
             raise UsageError(f"{name} has {len(entries)} masks for {survey.n} inputs; give one per input, or None.")
@@ -112,7 +114,10 @@ def _check_ranges(ranges: Mapping[str, Sequence[float]]) -> None:
     if set(ranges) - set("hsv") or not ranges:
         raise UsageError(f"The color rule has the keys {sorted(ranges)}; give ranges of h, s and v in 0..1.")
     for key, bounds in ranges.items():
-        low, high = (float(one) for one in bounds)
+        try:
+            low, high = (float(one) for one in bounds)
+        except (TypeError, ValueError):
+            raise UsageError(f"The color rule has {key} as {bounds!r}; give a pair, from and to, in 0..1.") from None
         if not (0 <= low <= 1 and 0 <= high <= 1):
             raise UsageError(f"The color rule has {key} from {low:g} to {high:g}; give ranges in 0..1.")
         if low > high and key != "h":  # a range of hues may pass through red
@@ -161,7 +166,10 @@ def _by_color(
     x = ((survey.pixels[row] - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
     if x.ndim != 3 or len(x) != 3:
         raise UsageError(f"A color rule is for pictures with three channels; these inputs have {tuple(x.shape)}.")
-    mask = _in_ranges(x, rule) if isinstance(rule, Mapping) else torch.as_tensor(np.asarray(rule(x))) != 0
+    told = _in_ranges(x, rule) if isinstance(rule, Mapping) else rule(x)
+    if told is None:
+        raise UsageError("The color rule returned nothing; let it return a mask (h, w).")
+    mask = torch.as_tensor(np.asarray(told)) != 0
     if tuple(mask.shape) != tuple(x.shape[1:]):
         raise UsageError(f"The color rule returned shape {tuple(mask.shape)} for a picture of {tuple(x.shape)}.")
     return mask if float(mask.float().mean()) >= SPECK else torch.zeros_like(mask)

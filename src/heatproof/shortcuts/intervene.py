@@ -105,6 +105,11 @@ class _Lab:
         self.survey, self.candidate, self.done = survey, candidate, Trials()
         self.generator = torch.Generator().manual_seed(survey.seed)
         present, label = candidate.present, candidate.label
+        if survey.unmarked.intersection(rows):
+            self.done.notes.append(
+                f"{len(survey.unmarked.intersection(rows))} inputs take no part: nobody said where their object lies."
+            )
+            rows = [r for r in rows if r not in survey.unmarked]
         shown = [] if candidate.masks is None else candidate.masks.flatten(1).any(1).tolist()
         self.have = [r for r in rows if bool(present[r]) and (candidate.masks is None or shown[r])]
         lack = [r for r in rows if not bool(present[r])]
