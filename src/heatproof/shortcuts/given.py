@@ -106,11 +106,11 @@ def color_rule(name: str, text: str) -> dict[str, tuple[float, float]]:
             raise UsageError(
                 f"The color rule of {name} holds {part!r}, which is no range; write {RULE}h=0.2-0.7,s=0.25-1."
             ) from None
-    _check_ranges(found)
+    check_ranges(found)
     return found
 
 
-def _check_ranges(ranges: Mapping[str, Sequence[float]]) -> None:
+def check_ranges(ranges: Mapping[str, Sequence[float]]) -> None:
     if set(ranges) - set("hsv") or not ranges:
         raise UsageError(f"The color rule has the keys {sorted(ranges)}; give ranges of h, s and v in 0..1.")
     for key, bounds in ranges.items():
@@ -178,7 +178,7 @@ def _by_color(
 def _in_ranges(x: Tensor, ranges: Mapping[str, Sequence[float]]) -> Bool[Tensor, "h w"]:
     from matplotlib.colors import rgb_to_hsv
 
-    _check_ranges(ranges)
+    check_ranges(ranges)
     hsv = torch.from_numpy(rgb_to_hsv(x.permute(1, 2, 0).numpy()))
     inside = torch.ones(hsv.shape[:2], dtype=torch.bool)
     for channel, name in enumerate("hsv"):
