@@ -13,7 +13,6 @@ from heatproof.errors import UsageError
 from heatproof.shortcuts import Survey, open_survey
 from heatproof.shortcuts import _regions as regions_code
 from heatproof.shortcuts._descriptors import activations
-from heatproof.shortcuts._fills import fills
 from heatproof.shortcuts._recognize import Recognizer
 from heatproof.shortcuts._survey import MOST_CLASSES
 from heatproof.shortcuts.discover import discover
@@ -90,13 +89,8 @@ def test_settings_get_a_sentence(settings: dict, sentence: str, survey: Survey) 
 
 @pytest.mark.parametrize("bounds", [3, (0, 1, 2), ("a", "b")])
 def test_color_ranges_that_are_no_pairs(bounds: object) -> None:
-    with pytest.raises(UsageError, match="The color rule has h as .*; give a pair"):
+    with pytest.raises(UsageError, match=r"The color rule has h as .*; give a pair"):
         unwrap(check_ranges)({"h": bounds})
-
-
-def test_imputers_that_are_none() -> None:
-    with pytest.raises(UsageError, match="imputers is 3; give names"):
-        unwrap(fills)(3)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What stands where a region was removed: fills that err in different ways, by name, or the user's own function."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -39,9 +38,6 @@ def fills(spec: Sequence[str | Fill] | Mapping[str, Fill], seed: int) -> dict[st
     if isinstance(spec, Mapping):
         found = {name: checked(name, one) for name, one in spec.items()}
     else:
-        given: Any = spec
-        if not isinstance(given, Iterable):
-            raise UsageError(f"imputers is {given!r}; give names such as donor and harmonic, or functions.")
         found: dict[str, Fill] = {}
         for one in spec:
             if callable(one):

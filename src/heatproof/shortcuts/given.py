@@ -111,6 +111,11 @@ def color_rule(name: str, text: str) -> dict[str, tuple[float, float]]:
 
 
 def check_ranges(ranges: Mapping[str, Sequence[float]]) -> None:
+    """Refuse a color rule that is none.
+
+    Raises:
+        UsageError: it is empty, or a key or range is none.
+    """
     if set(ranges) - set("hsv") or not ranges:
         raise UsageError(f"The color rule has the keys {sorted(ranges)}; give ranges of h, s and v in 0..1.")
     for key, bounds in ranges.items():
