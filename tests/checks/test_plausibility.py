@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import heatproof as hp
 from heatproof.checks._annotations import masks_of
+from heatproof.checks.plausibility import _lift
 from heatproof.errors import UsageError
 from heatproof.inputs.prepare import Preprocess
 
@@ -137,6 +138,18 @@ def test_masks_of_the_original_follow_resize_and_crop() -> None:
     assert not masks_of([{"boxes": [(0, 0, 4, 16)]}], ex).any(), "cut off by the crop"
     one = masks_of([{"points": [(35, 47)]}], ex)[0]  # a single pixel is not lost between two samples
     assert one.nonzero().tolist() == [[15, 15]]
+
+
+@pytest.mark.parametrize(("n", "hit", "center"), [(50, 0.35, 0.3), (30, 0.55, 0.5), (20, 0.95, 0.3), (40, 0.03, 0.03)])
+def test_the_interval_of_points_holds_where_map_and_center_prior_hit_or_miss(n: int, hit: float, center: float) -> None:
+    draws = torch.Generator().manual_seed(0)
+    covered = 0
+    for seed in range(400):
+        rank, null = ((torch.rand(n, generator=draws) < share).double() for share in (hit, center))
+        found = _lift(rank, null, {"clusters": tuple(range(n)), "seed": seed, "level": 0.95, "draws": 800})
+        assert found.estimate == pytest.approx(float((rank - null).mean()))
+        covered += found.low <= hit - center <= found.high
+    assert covered / 400 >= 0.935
 
 
 @pytest.mark.parametrize(
