@@ -123,6 +123,8 @@ def test_every_form_of_annotation_marks_the_same(tmp_path: Path) -> None:
     expected = torch.from_numpy(mask != 0)
     for form in (mask, torch.from_numpy(mask), tmp_path / "mask.png", {"boxes": [(10, 4, 20, 8)]}, mask[None] > 0):
         assert torch.equal(masks_of([form], ex)[0], expected), type(form)
+    over = masks_of([{"boxes": [(SIDE - 2, -3, SIDE + 9, 1)]}], ex)[0]  # the rest of it is cut off
+    assert over.nonzero().tolist() == [[0, SIDE - 2], [0, SIDE - 1]]
     point = masks_of([{"points": [(10, 4)]}], ex)[0]
     assert point.nonzero().tolist() == [[4, 10]]
 
@@ -160,6 +162,11 @@ def test_the_interval_of_points_holds_where_map_and_center_prior_hit_or_miss(n: 
         ([{"boxes": [(1, 2, 3)]}] * 2, "is not 4 finite numbers"),
         ([{"boxes": [(5, 5, 5, 9)]}] * 2, "is empty"),
         ([{"points": [(99, 0)]}] * 2, "lies outside"),
+        ([{"boxes": [(40, 2, 50, 9)]}] * 2, "The box .* lies outside"),
+        ([{"boxes": [(-9, 2, 0, 9)]}] * 2, "The box .* lies outside"),
+        ([{"boxes": [(2, SIDE, 9, SIDE + 4)]}] * 2, "The box .* lies outside"),
+        ([2 * np.eye(SIDE) - 1] * 2, "holds negative values, down to -1"),
+        ([torch.eye(SIDE, dtype=torch.int8) * -1] * 2, "holds negative values"),
         ([{"circles": []}] * 2, "give 'boxes' or 'points'"),
         ([None, None], "No annotation lies in the model's view"),
         (None, "pass annotations="),
