@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import heatproof as hp
 from heatproof.checks._annotations import masks_of
+from heatproof.checks.plausibility import _lift
 from heatproof.errors import UsageError
 from heatproof.inputs.prepare import Preprocess
 
@@ -122,6 +123,8 @@ def test_every_form_of_annotation_marks_the_same(tmp_path: Path) -> None:
     expected = torch.from_numpy(mask != 0)
     for form in (mask, torch.from_numpy(mask), tmp_path / "mask.png", {"boxes": [(10, 4, 20, 8)]}, mask[None] > 0):
         assert torch.equal(masks_of([form], ex)[0], expected), type(form)
+    over = masks_of([{"boxes": [(SIDE - 2, -3, SIDE + 9, 1)]}], ex)[0]  # the rest of it is cut off
+    assert over.nonzero().tolist() == [[0, SIDE - 2], [0, SIDE - 1]]
     point = masks_of([{"points": [(10, 4)]}], ex)[0]
     assert point.nonzero().tolist() == [[4, 10]]
 
@@ -139,6 +142,18 @@ def test_masks_of_the_original_follow_resize_and_crop() -> None:
     assert one.nonzero().tolist() == [[15, 15]]
 
 
+@pytest.mark.parametrize(("n", "hit", "center"), [(50, 0.35, 0.3), (30, 0.55, 0.5), (20, 0.95, 0.3), (40, 0.03, 0.03)])
+def test_the_interval_of_points_holds_where_map_and_center_prior_hit_or_miss(n: int, hit: float, center: float) -> None:
+    draws = torch.Generator().manual_seed(0)
+    covered = 0
+    for seed in range(400):
+        rank, null = ((torch.rand(n, generator=draws) < share).double() for share in (hit, center))
+        found = _lift(rank, null, {"clusters": tuple(range(n)), "seed": seed, "level": 0.95, "draws": 800})
+        assert found.estimate == pytest.approx(float((rank - null).mean()))
+        covered += found.low <= hit - center <= found.high
+    assert covered / 400 >= 0.935
+
+
 @pytest.mark.parametrize(
     ("annotations", "told"),
     [
@@ -147,6 +162,11 @@ def test_masks_of_the_original_follow_resize_and_crop() -> None:
         ([{"boxes": [(1, 2, 3)]}] * 2, "is not 4 finite numbers"),
         ([{"boxes": [(5, 5, 5, 9)]}] * 2, "is empty"),
         ([{"points": [(99, 0)]}] * 2, "lies outside"),
+        ([{"boxes": [(40, 2, 50, 9)]}] * 2, "The box .* lies outside"),
+        ([{"boxes": [(-9, 2, 0, 9)]}] * 2, "The box .* lies outside"),
+        ([{"boxes": [(2, SIDE, 9, SIDE + 4)]}] * 2, "The box .* lies outside"),
+        ([2 * np.eye(SIDE) - 1] * 2, "holds negative values, down to -1"),
+        ([torch.eye(SIDE, dtype=torch.int8) * -1] * 2, "holds negative values"),
         ([{"circles": []}] * 2, "give 'boxes' or 'points'"),
         ([None, None], "No annotation lies in the model's view"),
         (None, "pass annotations="),

@@ -9,9 +9,10 @@ from tests.checks.seeker import Normed, Seeker, ask, pictures
 from torch import Tensor, nn
 
 import heatproof as hp
-from heatproof.checks import sanity
+from heatproof.checks import _calibration, sanity
 from heatproof.checks._levels import across, constant, dead, pairs
 from heatproof.checks._run import open_study
+from heatproof.checks._study import keys_of
 from heatproof.checks._twins import seeds
 from heatproof.errors import TargetError, UsageError
 from heatproof.explain import Explainer
@@ -89,6 +90,16 @@ def test_cascades() -> None:
     # everything drawn anew is the same model from both ends
     assert top[1][-1] == pytest.approx(bottom[1][-1])
     assert found.curves["independent"][1][-1] == pytest.approx(top[1][0])
+
+
+def test_maps_of_nan_are_no_sign_of_insensitivity() -> None:
+    class Rooted(Seeker):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.act(self.body(x) * 0).sqrt().mean((2, 3)))  # its slope at 0 is infinite
+
+    found = ask(Rooted(), pictures(12), {"draws": 2})
+    assert found.verdict == "inconclusive"
+    assert "every map holds NaN or infinite values" in found.why
 
 
 def test_too_few_inputs() -> None:
@@ -183,9 +194,12 @@ def test_statistics_that_are_kept() -> None:
     assert found.per_input["S_rand"] == pytest.approx([sum(column) / 3 for column in zip(*rows, strict=True)], abs=1e-6)
 
 
-def test_statistics_are_taken_from_all_batches() -> None:
+@pytest.mark.parametrize("limit", [64, 2])
+def test_statistics_are_taken_from_all_batches(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    monkeypatch.setattr(_calibration, "_VALUES", limit * 8 * 9 * 9)
     net, x = Normed(), pictures(5, side=9)
-    found = ask(net, list(x), {"draws": 2}, layer="block", target=1, batch_size=2)
+    x = x[sorted(range(5), key=lambda i: keys_of(x)[i])]  # in whose order they are taken
+    found = ask(net, list(x), {"draws": 2}, layer="block", target=1, batch_size=3)
     maps = hp.explain(net, x, 1, layer="block").maps
     rows = []
     for seed in seeds(0, 2):
@@ -193,7 +207,7 @@ def test_statistics_are_taken_from_all_batches() -> None:
         with torch.no_grad():
             for norm, before in ((twin.norm, twin.one), (twin.block[1], None)):
                 mean, variance = torch.zeros(6), torch.zeros(6)
-                for part in x.split(2):
+                for part in x.split(limit):
                     y = twin.one(part)
                     if before is None:
                         flat = y.transpose(0, 1).flatten(1)
@@ -205,6 +219,25 @@ def test_statistics_are_taken_from_all_batches() -> None:
                 norm.running_var.copy_(variance)
         rows.append([abs(rho) for rho in rho_of(maps, hp.explain(twin, x, 1, layer="block").maps)])
     assert found.per_input["S_rand"] == pytest.approx([sum(column) / 2 for column in zip(*rows, strict=True)], abs=1e-3)
+
+
+@pytest.mark.parametrize("values", [_calibration._VALUES, 4 * 8 * 9 * 9])
+def test_statistics_do_not_depend_on_how_inputs_are_batched_or_ordered(
+    monkeypatch: pytest.MonkeyPatch, values: int
+) -> None:
+    monkeypatch.setattr(_calibration, "_VALUES", values)
+    levels = torch.arange(16.0).reshape(16, 1, 1, 1)
+    net, x = Normed(), pictures(16, side=9) + levels  # far apart, so that statistics of few are others
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(0))
+    settings = {"draws": 2, "cascades": ("top-down",)}
+    whole = ask(net, list(x), settings, layer="block", target=1, batch_size=16)
+    for given, size in ((x, 4), (x, 1), (x[order], 3)):
+        part = ask(net, list(given), settings, layer="block", target=1, batch_size=size)
+        rows = order if given is not x else torch.arange(16)
+        for name in ("S_rand", "S_null", "S_rand, head alone"):
+            expected = [whole.per_input[name][i] for i in rows]
+            assert part.per_input[name] == pytest.approx(expected, abs=1e-3), (name, size)
+        assert part.curves["top-down"][1] == pytest.approx(whole.curves["top-down"][1], abs=1e-3)
 
 
 def test_smooth_maps_are_means_over_noise() -> None:

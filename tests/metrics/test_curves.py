@@ -182,3 +182,22 @@ def test_calls_on_a_cpu_hold_no_more_than_its_caches(side, batch, largest):
     deletion(draw(2, 1, 7, 7), inputs, score, imputer=constant(1.0), steps=40, batch=batch)
     assert max(sizes) == largest
     assert sum(sizes) == 2 * 41
+
+
+@pytest.mark.parametrize("function", CURVES)
+def test_an_infinite_score_has_no_area(function):
+    toy = Toy()
+
+    def score(inputs, rows):
+        return torch.where(rows[:, None] == 1, torch.inf, toy.score(inputs, rows))
+
+    expected = function(toy.maps, toy.inputs, toy.score).values
+    found = function(toy.maps, toy.inputs, score).values
+    assert found[1].isnan().all()
+    assert torch.equal(found[[0, 2]], expected[[0, 2]])
+
+
+@pytest.mark.parametrize("function", CURVES)
+def test_no_inputs_are_refused_with_a_sentence(function):
+    with pytest.raises(InputError, match="give those of at least one input"):
+        function(torch.rand(0, 1, 4, 4), torch.rand(0, 1, 16, 16), lambda x, _: x.flatten(1).mean(1, keepdim=True))

@@ -89,6 +89,9 @@ def test_values_are_float64_one_per_map_and_in_range(name, axes):
     assert found.shape == (5, 2)
     assert found.dtype == torch.float64
     known = found[~found.isnan()]
+    if name == "ssim" and min(toy.maps.shape[2:]) < 3:
+        assert not len(known)  # no window holds any structure
+        return
     assert len(known) >= 5
     assert (known >= ALL[name].low - 1e-12).all()
     assert (known <= ALL[name].high + 1e-12).all()

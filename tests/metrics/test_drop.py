@@ -122,3 +122,18 @@ def test_calls_that_cannot_be_meant_are_refused():
         max_sensitivity(toy.maps, toy.inputs, toy.explain, radius=0.0)
     with pytest.raises(MethodError, match=r"explain returned shape \(6, 2, 12\) for 6 inputs; return \(6, 2, 3, 4\)"):
         coherence(toy.maps, toy.inputs, lambda x, rows: toy.explain(x, rows).flatten(2))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_no_number_without_a_number(bad):
+    toy = Toy()
+
+    def before(inputs, rows):
+        return torch.where((inputs == toy.inputs[rows]).flatten(1).all(1)[:, None], bad, toy.score(inputs, rows))
+
+    def after(inputs, rows):
+        return torch.where((inputs == toy.inputs[rows]).flatten(1).all(1)[:, None], toy.score(inputs, rows), bad)
+
+    for score in (before, after):
+        for function in (average_drop, increase_in_confidence):
+            assert function(toy.maps, toy.inputs, score).values.isnan().all()

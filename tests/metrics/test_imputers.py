@@ -134,3 +134,16 @@ def test_mean_and_constant_by_hand():
     w = torch.tensor([[[0.0, 1.0, 0.5]]])
     assert mean(x, w).tolist() == [[[1.0, 3.0, 4.5], [0.0, 1.0, 2.0]]]
     assert constant(-1.0)(x, w).tolist() == [[[1.0, -1.0, 2.5], [0.0, -1.0, 1.0]]]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_roads_imputer_in_half_precision_is_that_in_single_precision(kind):
+    x, w = draw(2, 3, 9, 12).to(kind), holes(2, (9, 12)).to(kind)
+    found = noisy_linear()(x, w)
+    assert found.dtype == kind
+    torch.testing.assert_close(found, noisy_linear()(x.float(), w.float()).to(kind))
+
+
+def test_roads_imputer_of_inputs_that_require_a_gradient():
+    x, w = draw(2, 3, 9, 12), holes(2, (9, 12))
+    torch.testing.assert_close(noisy_linear()(x.clone().requires_grad_(), w), noisy_linear()(x, w))

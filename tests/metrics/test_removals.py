@@ -8,7 +8,7 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 from tests.metrics.toys import Toy, draw
 
-from heatproof.errors import UsageError
+from heatproof.errors import InputError, UsageError
 from heatproof.metrics._subsets import drawn
 from heatproof.metrics.correlation import faithfulness_correlation, mu_fidelity
 from heatproof.metrics.imputers import constant, noise
@@ -131,3 +131,33 @@ def test_calls_that_cannot_be_meant_are_refused():
         infidelity(*args, subsets=1)
     with pytest.raises(UsageError, match="sizes is empty"):
         sensitivity_n(*args, sizes=[])
+
+
+def test_mu_fidelity_does_not_hang_on_the_last_digit():
+    """Falls that are the same but for the rounding of single precision are ties."""
+    toy = Toy()
+
+    def score(noise):
+        def rounded(inputs, rows):
+            found = (4 * toy.score(inputs, rows)).round() / 4 + 1  # many ties
+            shake = torch.sin(1e6 * inputs.double().flatten(1).sum(1, keepdim=True) + noise)
+            return found * (1 + 1e-8 * shake)
+
+        return rounded
+
+    one, other = (mu_fidelity(toy.maps, toy.inputs, score(noise)).values for noise in (0, 1))
+    assert one.isfinite().any()
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-12, equal_nan=True)
+
+
+def test_sensitivity_n_on_two_positions():
+    found = sensitivity_n(draw(2, 1, 2), draw(2, 1, 8, seed=1), lambda x, _: x.flatten(1).mean(1, keepdim=True))
+    assert found.steps.tolist() == [0.5]
+    assert found.values.isfinite().all()
+
+
+def test_no_inputs_are_refused_with_a_sentence():
+    nothing = (torch.rand(0, 1, 4, 4), torch.rand(0, 1, 16, 16), lambda x, _: x.flatten(1).mean(1, keepdim=True))
+    for function in (mu_fidelity, sensitivity_n, infidelity):
+        with pytest.raises(InputError, match="give those of at least one input"):
+            function(*nothing)

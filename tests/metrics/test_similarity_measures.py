@@ -34,7 +34,7 @@ def test_ssim_is_that_of_scikit_image(grid):
         assert float(ssim(a, b, data_range=1.0)[i, j]) == pytest.approx(wanted, abs=1e-9)
 
 
-@pytest.mark.parametrize("grid", [(6,), (7, 7), (5, 8), (1,), (3, 4, 3), (2, 5)])
+@pytest.mark.parametrize("grid", [(6,), (7, 7), (5, 8), (3,), (3, 4, 3), (3, 5)])
 def test_on_small_grids_the_window_is_the_largest_odd_that_fits(grid):
     a, b = pair(*grid)
     size = max(s for s in (1, 3, 5, 7, 9, 11) if s <= min(grid))
@@ -101,3 +101,10 @@ def test_absolute_spearman_forgets_the_sign():
         assert float(found[i, j]) == pytest.approx(wanted)
     assert spearman_absolute(a, -a).flatten().tolist() == pytest.approx([1] * 4)
     assert spearman_absolute(a / a.abs(), a).isnan().all()
+
+
+@pytest.mark.parametrize("grid", [(2,), (1,), (2, 9), (9, 2), (1, 9), (5, 2, 5)])
+def test_ssim_needs_three_positions_along_every_axis(grid):
+    a, b = draw(2, 1, *grid), draw(2, 1, *grid, seed=1)
+    assert ssim(a, b).isnan().all()
+    assert ssim(a, b).shape == (2, 1)

@@ -6,8 +6,10 @@ import pytest
 import torch
 from tests.odd_models import IMAGE_NETS, PlainListOfModules, Small, TiedWeights, everything, make, pictures
 from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
 
-from heatproof.models.randomize import randomized
+from heatproof.models.randomize import changed_modules, randomized
+from heatproof.models.stages import stages
 from heatproof.models.view import make_view
 
 
@@ -73,6 +75,50 @@ def test_recalibration_on_one_value_a_channel_keeps_the_reset_statistics() -> No
     assert torch.equal(twin[3].running_var, torch.ones(4))
     assert not twin[3].training
     assert not twin[3]._forward_pre_hooks
+
+
+class ByKeyword(nn.Module):
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(input=self.conv(x))
+
+
+def test_recalibration_of_a_normalization_that_is_called_by_keyword() -> None:
+    x = pictures(6, 14)
+    twin = randomized(ByKeyword(nn.BatchNorm2d(4)), 3, recalibrate=lambda m: m(x))
+    with torch.no_grad():
+        torch.testing.assert_close(twin.norm.running_mean, twin.conv(x).mean((0, 2, 3)))
+
+
+def test_a_frozen_normalization_forgets_what_it_learned_and_takes_the_statistics_of_the_data() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), FrozenBatchNorm2d(4), nn.Conv2d(4, 5, 3), FrozenBatchNorm2d(5))
+    for norm in (net[1], net[3]):
+        for buffer in norm.buffers():
+            buffer.uniform_(1, 2)
+    before = {name: each.clone() for name, each in net.state_dict().items()}
+    batches = (pictures(6, 14), pictures(3, 14) + 1)
+    twin = randomized(net, 3, recalibrate=lambda m: [m(x) for x in batches])
+    for at in (1, 3):
+        assert torch.equal(twin[at].weight, torch.ones_like(twin[at].weight))
+        assert not twin[at].bias.any()
+    # what a normalization in training finds: the first batch counts twice, for it is twice as long
+    again = nn.Sequential(twin[0], nn.BatchNorm2d(4, momentum=None), twin[2], nn.BatchNorm2d(5, momentum=None))
+    with torch.no_grad():
+        for x in (batches[0], *batches):
+            again(x)
+    for at in (1, 3):
+        torch.testing.assert_close(twin[at].running_mean, again[at].running_mean, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(twin[at].running_var, again[at].running_var, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(each, before[name]) for name, each in net.state_dict().items())
+    part = randomized(net, 3, only=["2"], statistics=["3"])
+    assert torch.equal(part[3].weight, net[3].weight)
+    assert torch.equal(part[3].running_var, torch.ones(5))
+    assert torch.equal(part[1].running_var, net[1].running_var)
+    assert "1" in changed_modules(net, ["1"], ())
+    assert stages(net) == [("0", "1"), ("2", "3")]
 
 
 def test_tied_weights_stay_tied_and_requires_grad_stays() -> None:

@@ -31,8 +31,8 @@ def masks_of(annotations: Any, explanation: Explanation) -> Bool[Tensor, "n *spa
         explanation: whose inputs they belong to.
 
     Raises:
-        UsageError: another number of entries than inputs, a mask of another size or that is not yes or no, or a box of
-            another form.
+        UsageError: another number of entries than inputs, a mask of another size or that is not yes or no, a box of
+            another form, or a box or point outside of the picture.
         InputError: a mask's file cannot be read.
     """
     if isinstance(annotations, str | Mapping) or not isinstance(annotations, Iterable):
@@ -98,6 +98,11 @@ def _marked(values: Tensor, name: str) -> Bool[Tensor, "*size"]:
     if values.is_complex() or (values.is_floating_point() and not bool(values.isfinite().all())):
         raise UsageError(f"The mask of {name} holds NaN or infinite values; give true and false.")
     kinds = values.unique()
+    if len(kinds) and kinds[0] < 0:
+        raise UsageError(
+            f"The mask of {name} holds negative values, down to {float(kinds[0]):g}, so that it is not clear what is "
+            "marked; give true and false: mask > 0 where -1 stands for the background or for what is to be ignored."
+        )
     soft = bool((kinds != kinds.round()).any()) and len(kinds) > 2 if values.is_floating_point() else False
     blurred = len(kinds) > 2 and float(kinds.amax()) > _HALF and bool(((kinds > 0) & (kinds <= _HALF // 2)).any())
     if soft or blurred:
@@ -124,6 +129,8 @@ def _drawn(entry: Mapping[str, Any], original: Input) -> Bool[Tensor, "*size"]:
                 f"The box {tuple(box)} of {original.name} lies within one sample, as if it were in shares of the size; "
                 "give samples of the original."
             )
+        if any(b <= 0 or a >= size for a, b, size in zip(low, high, original.size[::-1], strict=True)):
+            raise UsageError(f"The box {tuple(box)} lies outside {original.name}, of size {original.size}.")
         # x comes first in boxes and last in tensors
         mask[tuple(slice(max(0, floor(a)), max(0, ceil(b))) for a, b in zip(low[::-1], high[::-1], strict=True))] = True
     for point in _listed(entry, "points", original):

@@ -46,7 +46,8 @@ def quick_checks(explanation: Explanation, *, seed: int = 0) -> Explanation:
     for gathered in parts:
         n = gathered.batch.n
         part = slice(done, done + n)
-        rows.extend(_check(explainer, gathered, explanation.maps[part], explanation.targets[part], layers, seed))
+        with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
+            rows.extend(_check(explainer, gathered, explanation.maps[part], explanation.targets[part], layers, seed))
         done += n
     return replace(explanation, quick_checks=tuple(rows))
 

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from heatproof import cam
+from heatproof.checks._calibration import calibration
 from heatproof.checks._study import Study
 from heatproof.models.layers import TargetLayer
+from heatproof.models.norms import keeps_statistics
 from heatproof.models.outputs import map_tensors, tensors
 from heatproof.models.randomize import changed_modules
 from heatproof.models.stages import Cut
 from heatproof.models.trace import Call, Identity, Trace
-from heatproof.models.view import make_view, substitute_forward
+from heatproof.models.view import all_modules, make_view, substitute_forward
 
 _MOST = 2**30
 """Bytes that may be kept."""
@@ -34,9 +36,10 @@ class Reuse:
         holds: whether a network with a replaced beginning explains the first input as the trained one does; what fails
             is run whole.
         count: is told how many inputs each run takes.
+        recalibrate: whether statistics of normalization layers are taken anew, so that those runs are needed, too.
 
     Attributes:
-        at: number of the batch that is run.
+        at: number of the batch that is run, see `calibration`.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Reuse:
         cuts: Sequence[Cut],
         holds: Callable[[nn.Module], bool],
         count: Callable[[int], object] = lambda _: None,
+        recalibrate: bool = True,
     ) -> None:
         self.at = 0
         self._study, self._holds, self._count = study, holds, count
@@ -57,6 +61,9 @@ class Reuse:
         self._kept: list[dict[str, tuple[int, Any]]] = []
         needed: set[str] = set()
         self._view = make_view(self._net)
+        self._batches = [gathered.batch for gathered in study.batches]
+        if recalibrate and any(keeps_statistics(module) for module in all_modules(self._view)):
+            self._batches += [batch for i, batch in calibration(study) if i >= len(study.batches)]
         for cut in dict.fromkeys(cuts):
             if cut[0] is None:  # nothing comes before everything
                 continue
@@ -108,7 +115,7 @@ class Reuse:
     def _bytes(self, names: Collection[str]) -> int:
         size = max((p.element_size() for p in self._net.parameters()), default=4)
         outputs = [o for c in self._trace.calls if c.name in names for o in c.outputs]
-        return sum(size * torch.Size(o.shape).numel() for o in outputs) * self._study.n
+        return sum(size * torch.Size(o.shape).numel() for o in outputs) * sum(batch.n for batch in self._batches)
 
     def _record(self, needed: set[str]) -> None:
         kept: dict[str, tuple[int, Any]] = {}
@@ -123,8 +130,8 @@ class Reuse:
             return leave
 
         engine = self._study.explainer.engine
-        for gathered in self._study.batches if self._names else ():
-            self._count(gathered.batch.n)
+        for batch in self._batches if self._names else ():
+            self._count(batch.n)
             kept = {}
             handles: list[Any] = []
             with engine.pool.borrow(quiet=True) as view, torch.inference_mode(False), torch.no_grad():
@@ -132,7 +139,7 @@ class Reuse:
                     for name in self._names:
                         hook = view.get_submodule(name).register_forward_hook(watch(name), with_kwargs=True)
                         handles.append(hook)
-                    gathered.batch.run(view)
+                    batch.run(view)
                 finally:
                     for handle in handles:
                         handle.remove()

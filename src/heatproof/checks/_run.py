@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from heatproof.capture.engine import LayerSpec
@@ -29,6 +30,11 @@ _KINDS: dict[type, tuple[Any, str]] = {
     tuple: ((tuple, list), "a list"),
 }
 """By a setting's default: what its values may be, and what that is called."""
+
+_DERIVED = 2**16
+"""Checks also draw from the next few seeds: these many at most."""
+_SEEDS = 2**63 - _DERIVED
+"""Seeds below this, and those derived from them, fit into the 64 bits with sign that torch takes."""
 
 
 def check(
@@ -81,23 +87,25 @@ def check(
         raise UsageError(f"There are settings for {sorted(unknown)}, which are not among the checks asked for.")
     for plugin in plugins:
         _refuse_unknown(plugin, (settings or {}).get(plugin.name, {}))
-    study = open_study(
-        Explainer(model, layer, method, **explainer),
-        inputs,
-        target,
-        annotations=annotations,
-        cluster_by=cluster_by,
-        cluster_name=cluster_name,
-        seed=seed,
-        alpha=alpha,
-    )
-    results: list[CheckResult] = []
-    for plugin in plugins:
-        if progress:
-            progress(plugin.name)
-        found: CheckResult | list[CheckResult] = plugin.function(study, **(settings or {}).get(plugin.name, {}))
-        results += [found] if isinstance(found, CheckResult) else found
-    return together([_with_copies(result, study) for result in results])
+    # Whatever mode the caller is in: checks make inputs of their own, and maps of them take gradients.
+    with torch.inference_mode(False), torch.enable_grad():
+        study = open_study(
+            Explainer(model, layer, method, **explainer),
+            inputs,
+            target,
+            annotations=annotations,
+            cluster_by=cluster_by,
+            cluster_name=cluster_name,
+            seed=seed,
+            alpha=alpha,
+        )
+        results: list[CheckResult] = []
+        for plugin in plugins:
+            if progress:
+                progress(plugin.name)
+            found: CheckResult | list[CheckResult] = plugin.function(study, **(settings or {}).get(plugin.name, {}))
+            results += [found] if isinstance(found, CheckResult) else found
+        return together([_with_copies(result, study) for result in results])
 
 
 def open_study(
@@ -114,8 +122,8 @@ def open_study(
     """Explain the inputs, and lay out what is known about them, see `check`."""
     if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < 1:
         raise UsageError(f"alpha is {alpha!r}; give a rate between 0 and 1, such as 0.05.")
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-        raise UsageError(f"seed is {seed!r}; give a whole number, 0 or more.")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < _SEEDS:
+        raise UsageError(f"seed is {seed!r}; give a whole number from 0 to 2**63 - {_DERIVED + 1}.")
     explanation = explainer(inputs, target)
     if explanation.maps.shape[1] != 1:
         raise UsageError(f"Checks take one target per input; there are {explanation.maps.shape[1]}.")

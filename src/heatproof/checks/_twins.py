@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from heatproof.capture import Batch
 from heatproof.capture.runs import out_of_memory
+from heatproof.checks._calibration import calibration
 from heatproof.checks._rerun import rows_of
 from heatproof.checks._reuse import Reuse
 from heatproof.checks._study import Study
@@ -23,9 +23,6 @@ from heatproof.types import Target
 
 Rows = tuple[tuple[Target, ...], ...]
 
-_CALIBRATION = 64
-"""Inputs that normalization statistics are taken from, at most."""
-
 
 def seeds(seed: int, count: int) -> list[int]:
     """Return distinct seeds; more extend fewer."""
@@ -35,19 +32,6 @@ def seeds(seed: int, count: int) -> list[int]:
         one = int(torch.randint(2**62, (), generator=draws))
         if one not in found:
             found.append(one)
-    return found
-
-
-def calibration(study: Study) -> list[tuple[int, Batch]]:
-    """Return the batches that normalization statistics are taken from, with their numbers: some 64 inputs, if any."""
-    found: list[tuple[int, Batch]] = []
-    left = _CALIBRATION
-    for i, gathered in enumerate(study.batches):
-        if left <= 0:
-            break
-        batch = gathered.batch
-        found.append((i, batch if batch.n <= left else batch.rows(torch.arange(left))))
-        left -= batch.n
     return found
 
 

@@ -158,14 +158,17 @@ def _lift(rank: Float[Tensor, " n"], null: Float[Tensor, " n"], at: Mapping[str,
     """Return the interval of the mean lift over a null.
 
     Where the highest places hit or miss as a whole (points, small objects) a bootstrap of few would be certain of what
-    it never saw; the share of hits then gets its exact interval, and the null counts as known.
+    it never saw, and the exact interval of the share of hits takes the null's mean as known, which it is not where the
+    null hits or misses too. What both allow then counts.
     """
+    paired = bootstrap(rank - null, **at)
     used = ~rank.isnan()
     if not bool(used.any()) or not bool(((rank[used] == 0) | (rank[used] == 1)).all()):
-        return bootstrap(rank - null, **at)
+        return paired
     clusters = [cluster for cluster, kept in zip(at["clusters"], used.tolist(), strict=True) if kept]
     hits = proportion(rank[used] == 1, clusters, seed=at["seed"], level=at["level"])
-    return above(hits, float(null[used].mean()))
+    known = above(hits, float(null[used].mean()))
+    return Interval(known.estimate, min(known.low, paired.low), max(known.high, paired.high), known.level)
 
 
 def _why(verdict: Verdict, lift: float, n: int, needed: int | None, left_out: Mapping[str, int]) -> str:

@@ -75,7 +75,7 @@ def check(
     Args:
         study: of a network that takes one tensor.
         margin: difference in |rho| up to which two levels count as the same.
-        draws: random models for the verdict.
+        draws: random models for the verdict; take 20 or more for one that is to be relied on.
         cascades: which to draw: "top-down", "bottom-up", "independent"; () for none.
         cascade_draws: random models for each step of a cascade, for the controls and the literature's protocol.
         every_layer: cascades go layer by layer instead of stage by stage.
@@ -156,7 +156,7 @@ class _Sanity:
         cuts = [self.head, *(cut for cuts in self.cascades.values() for cut in cuts)]
         self.reuse: Reuse | None = None
         if reusable(study) and not settings["smooth"] and self.layers:
-            self.reuse = Reuse(study, self.layers, cuts, self._holds, self._count)
+            self.reuse = Reuse(study, self.layers, cuts, self._holds, self._count, settings["recalibrate"])
         self.known: dict[tuple[int, Cut], Tensor] = {}
 
     def _maps(self, explainer: Explainer, reuse: Reuse | None = None) -> Tensor:
@@ -271,6 +271,13 @@ class _Sanity:
             return (
                 "inconclusive",
                 "Every score is NaN or infinite, so that there is no map; mend the model first.",
+                None,
+            )
+        if not bool(self.maps.flatten(1).isfinite().all(1).any()):
+            return (
+                "inconclusive",
+                "Scores are finite, but every map holds NaN or infinite values, so that there is nothing to compare; "
+                "look for what has no finite gradient, such as the root of 0.",
                 None,
             )
         count = len(set(self.study.clusters))

@@ -226,7 +226,8 @@ class Explainer:
         layers: tuple[TargetLayer, ...] | None = None,
     ) -> Part:
         """Explain one gathered batch for the targets that `resolver` makes of the output, at these layers if given."""
-        part = self._part(gathered, self._shots(gathered.batch, resolver, kind, layers), self._method, None)
+        with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
+            part = self._part(gathered, self._shots(gathered.batch, resolver, kind, layers), self._method, None)
         assert part is not None
         return part
 

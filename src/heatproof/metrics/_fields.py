@@ -1,6 +1,7 @@
 """Small operations on fields of 1 to 3 axes: neighbors' sums, Gaussian blur, and from the grid to the input."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -65,13 +66,21 @@ def stretched(maps: Float[Tensor, "m *grid"], spatial: tuple[int, ...]) -> Float
     return F.interpolate(maps.unsqueeze(1), size=spatial, mode=mode, align_corners=False)
 
 
+def positions_of(maps: Float[Tensor, "n t *grid"]) -> int:
+    """Return how many positions the grid has."""
+    return prod(maps.shape[2:])
+
+
 def require_fit(maps: Float[Tensor, "n t *grid"], inputs: Float[Tensor, "k c *spatial"]) -> None:
     """Refuse maps that cannot be maps of these inputs.
 
     Raises:
-        InputError: another number of inputs or axes, more than three axes, or a grid finer than the input.
+        InputError: there are none, another number of inputs or axes, more than three axes, or a grid finer than the
+            input.
     """
     grid, spatial = tuple(maps.shape[2:]), tuple(inputs.shape[2:])
+    if maps.numel() == 0:
+        raise InputError(f"Maps of shape {tuple(maps.shape)} are empty; give those of at least one input and target.")
     if len(maps) != len(inputs):
         raise InputError(f"{len(maps)} rows of maps for {len(inputs)} inputs; give the maps of exactly these inputs.")
     if len(grid) != len(spatial) or not 1 <= len(grid) <= 3:

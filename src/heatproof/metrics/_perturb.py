@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from heatproof.errors import MethodError, UsageError
-from heatproof.metrics._fields import require_fit, to_input
+from heatproof.metrics._fields import positions_of, require_fit, to_input
 from heatproof.metrics._order import broken, counts, finite, taken
 from heatproof.metrics.imputers import Imputer
 
@@ -100,7 +100,7 @@ def curves(
     """Return one curve per order (True: most influential first) and the forwards that they cost per input.
 
     `removed` says how many positions are gone at each point. The whole input and the empty one are scored once, for
-    all targets and orders together. NaN where a map is not finite.
+    all targets and orders together. NaN where a map or a score is not finite.
 
     Raises:
         InputError: the maps do not fit the inputs.
@@ -140,9 +140,9 @@ def curves(
     found_at |= {a: end.expand(len(orders), n, t) for a, end in ends.items()}
     whole = torch.stack([found_at[a] for a in removed], -1)
     forwards = len(ends) + t * len(inner) * len(orders)
-    return list(torch.where(defined, whole, torch.nan)), forwards
+    return list(torch.where(defined & whole.isfinite(), whole, torch.nan)), forwards
 
 
 def shares(removed: Sequence[int], maps: Float[Tensor, "n t *grid"]) -> Float[Tensor, " s"]:
     """Return how large a share of the positions each amount is."""
-    return torch.tensor(removed, dtype=torch.float64, device=maps.device) / maps[0, 0].numel()
+    return torch.tensor(removed, dtype=torch.float64, device=maps.device) / positions_of(maps)

@@ -19,13 +19,15 @@ class Drops:
 
     Attributes:
         held: (n, t, s) sum of the map over each of s subsets.
-        fallen: (n, t, s) fall of the score when the subset is removed.
+        fallen: (n, t, s) fall of the score when the subset is removed; NaN where one of the two is not finite.
+        largest: (n, t) largest magnitude of any of these scores.
         uneven: (n, t) whether the map is finite and prefers any position, so that subsets of one size differ.
         forwards: what this cost per input.
     """
 
     held: Float[Tensor, "n t s"]
     fallen: Float[Tensor, "n t s"]
+    largest: Float[Tensor, "n t"]
     uneven: Bool[Tensor, "n t"]
     forwards: int
 
@@ -64,10 +66,14 @@ def drops(
     subsets = subsets.to(maps.device)
     place = torch.arange(n * s, device=maps.device)
     found = scored(inputs, place // s, lambda c: subsets[place[c] % s].reshape(-1, *grid), score, imputer, batch)
-    fallen = plain(inputs, score, batch).unsqueeze(-1) - found.reshape(n, s, -1).transpose(1, 2)
+    found = found.reshape(n, s, -1).transpose(1, 2)
+    before = plain(inputs, score, batch).unsqueeze(-1)
+    fallen = before - found
+    fallen = torch.where(fallen.isfinite(), fallen, torch.nan)
+    largest = torch.cat([before, found], -1).nan_to_num(posinf=0.0, neginf=0.0).abs().amax(-1)
     values = maps.flatten(2).double()
     uneven = finite(values) & ~constant(values)
-    return Drops(_sums(values, subsets), fallen.expand(n, t, s), uneven, s + 1)
+    return Drops(_sums(values, subsets), fallen.expand(n, t, s), largest.expand(n, t), uneven, s + 1)
 
 
 def _sums(values: Float[Tensor, "n t p"], subsets: Float[Tensor, "s p"]) -> Float[Tensor, "n t s"]:

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from heatproof.metrics._fields import positions_of
 from heatproof.metrics._perturb import BATCH, Score
 from heatproof.metrics._record import Measurement, Metric
 from heatproof.metrics._stats import pearson, ranks
@@ -11,6 +12,9 @@ from heatproof.metrics._subsets import Drops, drawn, drops
 from heatproof.metrics.imputers import Imputer, mean
 
 __all__ = ["faithfulness_correlation", "mu_fidelity"]
+
+_ROUNDING = 1e-6
+"""Falls count in steps of this share of the largest score."""
 
 
 def faithfulness_correlation(
@@ -63,12 +67,15 @@ def mu_fidelity(
     """Return Spearman's correlation between the map's sum over random grid subsets and the fall of the score.
 
     The rank form of `faithfulness_correlation`, with the same arguments and errors; one outlying subset cannot decide
-    it. Range -1 to 1, higher is better, chance level 0. NaN as there.
+    it. Falls that differ by less than a millionth of the largest score are ties. Range -1 to 1, higher is better,
+    chance level 0. NaN as there.
 
     Source: Bhatt et al. 2020, as above (μ_F); with ranks and on a grid: Fel et al. 2021, "Look at the variance!".
     """
     found = _removals(maps, inputs, score, imputer, share, subsets, seed, batch)
-    rho = pearson(ranks(found.held), ranks(found.fallen))
+    # Whole multiples of what single precision tells apart: else the size of a batch decides which fall is the larger.
+    step = (_ROUNDING * torch.where(found.largest > 0, found.largest, 1.0)).unsqueeze(-1)
+    rho = pearson(ranks(found.held), ranks((found.fallen / step).round()))
     defined = found.uneven & found.fallen.isfinite().all(-1)
     return Measurement(torch.where(defined, rho, torch.nan), found.forwards)
 
@@ -83,7 +90,7 @@ def _removals(
     seed: int,
     batch: int,
 ) -> Drops:
-    positions = maps[0, 0].numel()
+    positions = positions_of(maps)
     chosen = drawn(positions, max(1, round(share * positions)), subsets, seed)
     return drops(maps, inputs, score, chosen, imputer, batch)
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from heatproof.metrics._fields import positions_of
 from heatproof.metrics._perturb import BATCH, Score, amounts, curves, shares
 from heatproof.metrics._record import Measurement, Metric
 from heatproof.metrics.imputers import Imputer, mean
@@ -26,7 +27,7 @@ def deletion(
     """Return the area under the score while positions are removed, most influential first.
 
     Trapezoids over the share removed, 0 to 1; in the units of the score. Lower is better, chance level: the area of a
-    random order. Positions tied at a step are removed in equal parts. NaN where a map is not finite.
+    random order. Positions tied at a step are removed in equal parts. NaN where a map or a score is not finite.
 
     Args:
         maps: signed maps; only their order matters.
@@ -42,7 +43,7 @@ def deletion(
 
     Source: Petsiuk et al. 2018, "RISE", section 4.2.
     """
-    removed = amounts(maps[0, 0].numel(), steps)
+    removed = amounts(positions_of(maps), steps)
     (curve,), forwards = curves(maps, inputs, score, imputer, removed, [True], ties, batch)
     at = shares(removed, maps)
     return Measurement(torch.trapezoid(curve, at), forwards, steps=at, most_first=curve)

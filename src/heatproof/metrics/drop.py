@@ -29,7 +29,7 @@ def average_drop(
     0. The paper's average is the mean over inputs (there in percent). 0 and up (at most 1 for a score that cannot be
     negative, such as a probability), lower is better. There is no fair chance level: a constant positive map shows the
     whole input and scores 0, so never read this alone (see `adcc`). NaN where the score is not positive, so that it has
-    no share, or a map is not finite.
+    no share, or a map or a score is not finite.
 
     Args:
         maps: signed maps.
@@ -45,7 +45,7 @@ def average_drop(
     """
     before, after = _before_and_after(maps, inputs, score, imputer, batch)
     drop = ((before - after) / before).clamp(min=0)
-    defined = finite(maps.flatten(2)) & (before > 0)
+    defined = finite(maps.flatten(2)) & before.isfinite() & after.isfinite() & (before > 0)
     return Measurement(torch.where(defined, drop, torch.nan), 1 + maps.shape[1])
 
 
@@ -59,13 +59,14 @@ def increase_in_confidence(
 ) -> Measurement:
     """Return 1 where the highlighted part alone scores more than the whole input, else 0.
 
-    The paper's increase in confidence is the mean over inputs (there in percent). Higher is better; a constant
-    positive map shows the whole input and scores 0. NaN where a map is not finite. Arguments, errors and source as for
-    `average_drop`.
+    The paper's increase in confidence is the mean over inputs (there in percent). Higher is better; a constant positive
+    map shows the whole input and scores 0. NaN where a map or a score is not finite. Arguments, errors and source as
+    for `average_drop`.
     """
     before, after = _before_and_after(maps, inputs, score, imputer, batch)
     rose = (after > before).double()
-    return Measurement(torch.where(finite(maps.flatten(2)), rose, torch.nan), 1 + maps.shape[1])
+    defined = finite(maps.flatten(2)) & before.isfinite() & after.isfinite()
+    return Measurement(torch.where(defined, rose, torch.nan), 1 + maps.shape[1])
 
 
 def highlighted(

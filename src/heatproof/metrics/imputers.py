@@ -73,8 +73,8 @@ def noise(seed: int = 0) -> Imputer:
 def noisy_linear(std: float = 0.01, seed: int = 0) -> Imputer:
     """Return ROAD's imputer: removed samples become the weighted mean of their neighbors, plus a little noise.
 
-    Every sample with a weight above 0 counts as unknown. Where an input is removed altogether, nothing is left to
-    interpolate from: the fill is the input's mean.
+    Solved in single precision at least; no gradient passes. Every sample with a weight above 0 counts as unknown. Where
+    an input is removed altogether, nothing is left to interpolate from: the fill is the input's mean.
 
     Args:
         std: deviation of the noise, in units of the input (the authors': 0.01).
@@ -86,10 +86,12 @@ def noisy_linear(std: float = 0.01, seed: int = 0) -> Imputer:
     def impute(
         inputs: Float[Tensor, "m c *spatial"], weights: Float[Tensor, "m 1 *spatial"]
     ) -> Float[Tensor, "m c *spatial"]:
+        # The solver needs the inverse of matrices, which there is not in half precision, and writes in place.
+        exact = inputs.detach().to(torch.promote_types(inputs.dtype, torch.float32))
         # About the mean, so that an unknown input, which solves to zeros, becomes its mean.
-        middle = _mean(inputs)
-        filled = middle + harmonic(inputs - middle, weights > 0)
-        return _blend(inputs, filled + std * _draws(inputs, seed), weights)
+        middle = _mean(exact)
+        filled = middle + harmonic(exact - middle, weights > 0)
+        return _blend(exact, filled + std * _draws(exact, seed), weights.detach()).to(inputs.dtype)
 
     return impute
 

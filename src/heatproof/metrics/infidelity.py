@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from heatproof.metrics._fields import positions_of
 from heatproof.metrics._order import finite
 from heatproof.metrics._perturb import BATCH, Score
 from heatproof.metrics._record import Measurement, Metric
@@ -51,7 +52,7 @@ def infidelity(
 
     Source: Yeh et al. 2019, "On the (in)fidelity and sensitivity of explanations", definition 2.1; scaling: section 5.
     """
-    positions = maps[0, 0].numel()
+    positions = positions_of(maps)
     chosen = drawn(positions, max(1, round(share * positions)), subsets, seed)
     found = drops(maps, inputs, score, chosen, imputer, batch)
     held = found.held

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from heatproof.metrics._fields import positions_of
 from heatproof.metrics._perturb import BATCH, Score, amounts, curves, shares
 from heatproof.metrics._record import Measurement, Metric
 from heatproof.metrics.imputers import Imputer, blur
@@ -27,7 +28,8 @@ def insertion(
 
     Trapezoids over the share inserted, 0 to 1; in the units of the score. To have inserted the k first is to have
     removed the others, so this is also the area of removal in the opposite order. Higher is better, chance level: the
-    area of a random order. Positions tied at a step are inserted in equal parts. NaN where a map is not finite.
+    area of a random order. Positions tied at a step are inserted in equal parts. NaN where a map or a score is not
+    finite.
 
     Args:
         maps: signed maps; only their order matters.
@@ -46,7 +48,7 @@ def insertion(
 
     Source: Petsiuk et al. 2018, "RISE", section 4.2.
     """
-    removed = amounts(maps[0, 0].numel(), steps)
+    removed = amounts(positions_of(maps), steps)
     (curve,), forwards = curves(maps, inputs, score, imputer or blur(), removed, [False], ties, batch)
     at = shares(removed, maps)
     return Measurement(torch.trapezoid(curve, at), forwards, steps=at, least_first=curve)

@@ -5,6 +5,7 @@ import math
 from jaxtyping import Float
 from torch import Tensor
 
+from heatproof.metrics._fields import positions_of
 from heatproof.metrics._perturb import BATCH, Score, amounts, curves, shares
 from heatproof.metrics._record import Measurement, Metric
 from heatproof.metrics.imputers import Imputer, mean
@@ -25,7 +26,7 @@ def pixel_flipping(
     """Return the area over the perturbation curve: the mean over all points of y(x) - y(x with the k first flipped).
 
     The start (no position flipped) counts as a point, as in the paper. In the units of the score; higher is better,
-    chance level: the area of a random order. NaN where a map is not finite.
+    chance level: the area of a random order. NaN where a map or a score is not finite.
 
     Args:
         maps: signed maps; only their order matters.
@@ -42,7 +43,7 @@ def pixel_flipping(
     Source: Bach et al. 2015 (pixel flipping); Samek et al. 2017, "Evaluating the visualization of what a deep neural
     network has learned" (area over the perturbation curve).
     """
-    removed = amounts(maps[0, 0].numel(), steps)
+    removed = amounts(positions_of(maps), steps)
     (curve,), forwards = curves(maps, inputs, score, imputer, removed, [True], ties, batch)
     above = (curve[..., :1] - curve).mean(-1)
     return Measurement(above, forwards, steps=shares(removed, maps), most_first=curve)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heatproof.errors import UsageError
+from heatproof.metrics._fields import positions_of
 from heatproof.metrics._perturb import BATCH, Score, curves, shares
 from heatproof.metrics._record import Measurement, Metric
 from heatproof.metrics.imputers import Imputer, noisy_linear
@@ -29,7 +30,7 @@ def road(
     """Return half the mean gap between removing the least and the most influential positions (ROAD, combined).
 
     Removed samples are filled by noisy linear imputation, which leaves the shape of the hole hardly visible. In the
-    units of the score; higher is better, chance level 0. NaN where a map is not finite.
+    units of the score; higher is better, chance level 0. NaN where a map or a score is not finite.
 
     Args:
         maps: signed maps; only their order matters.
@@ -49,7 +50,7 @@ def road(
     """
     if not removed or not all(0 <= share <= 1 for share in removed):
         raise UsageError(f"removed is {tuple(removed)}; give shares of the positions, each between 0 and 1.")
-    total = maps[0, 0].numel()
+    total = positions_of(maps)
     amount = [round(share * total) for share in removed]
     (most, least), forwards = curves(maps, inputs, score, imputer or noisy_linear(), amount, [True, False], ties, batch)
     return Measurement(

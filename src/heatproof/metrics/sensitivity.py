@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from heatproof.errors import UsageError
+from heatproof.metrics._fields import positions_of
 from heatproof.metrics._perturb import BATCH, Score, chunks
 from heatproof.metrics._record import Measurement, Metric
 from heatproof.metrics._stats import pearson
@@ -54,9 +55,9 @@ def sensitivity_n(
     Source: Ancona et al. 2018, "Towards better understanding of gradient-based attribution methods for deep neural
     networks", section 4.
     """
-    positions = maps[0, 0].numel()
+    positions = positions_of(maps)
     if sizes is None:
-        sizes = sorted({max(1, round((0.8 * positions) ** (i / 3))) for i in range(4)})
+        sizes = sorted({max(1, min(positions - 1, round((0.8 * positions) ** (i / 3)))) for i in range(4)})
     if not sizes:
         raise UsageError("sizes is empty; give at least one number of positions.")
     chosen = torch.cat([drawn(positions, size, subsets, seed + i) for i, size in enumerate(sizes)])

@@ -14,6 +14,8 @@ from heatproof.metrics._stats import pearson, ranks
 __all__ = ["hog_similarity", "ranks", "spearman", "spearman_absolute", "ssim"]
 
 _WINDOW, _SIGMA = 11, 1.5  # Wang et al. 2004, section III C
+_FEWEST = 3
+"""Positions along an axis below which a window holds one only."""
 _K1, _K2 = 0.01, 0.03
 _BINS, _CLIP = 9, 0.2  # Dalal and Triggs 2005, section 6
 
@@ -43,11 +45,12 @@ def ssim(
 ) -> Float[Tensor, "n t"]:
     """Return the mean structural similarity of each pair of maps, over all windows that lie inside the grid.
 
-    The window is Wang's Gaussian (sigma 1.5, 11 positions an axis); on a smaller grid it is cut to the largest odd
-    size that fits the shortest axis. Range -1 to 1, higher is more alike, chance level about 0. NaN where a map is not
-    finite, or where both are the same constant. Made for values that are not negative: where the means of two signed
-    maps have opposite signs, the luminance term turns the sign of the whole, so that a map and its opposite can look
-    alike; compare signed maps by `spearman`.
+    The window is Wang's Gaussian (sigma 1.5, 11 positions an axis); on a smaller grid it is cut to the largest odd size
+    that fits the shortest axis, at least 3. Range -1 to 1, higher is more alike, chance level about 0. NaN where a map
+    is not finite, where both are the same constant, or where an axis has fewer than 3 positions: a window of one holds
+    no structure. Made for values that are not negative: where the means of two signed maps have opposite signs, the
+    luminance term turns the sign of the whole, so that a map and its opposite can look alike; compare signed maps by
+    `spearman`.
 
     Args:
         a: signed maps, 1 to 3 axes.
@@ -57,6 +60,8 @@ def ssim(
 
     Source: Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity", eq. 13.
     """
+    if min(a.shape[2:]) < _FEWEST:
+        return torch.full(a.shape[:2], torch.nan, dtype=torch.float64, device=a.device)
     x, y = a.double(), b.double()
     if data_range is None:
         both = torch.cat([x.flatten(2), y.flatten(2)], -1)

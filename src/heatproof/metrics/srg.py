@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from heatproof.metrics._fields import positions_of
 from heatproof.metrics._perturb import BATCH, Score, amounts, curves, shares
 from heatproof.metrics._record import Measurement, Metric
 from heatproof.metrics.imputers import Imputer, blur
@@ -27,7 +28,7 @@ def srg(
 
     What the imputer does to the score by itself is in both areas and cancels. Grid positions are removed as wholes.
     In the units of the score; higher is better, chance level 0: the orders of a constant map agree exactly. NaN where a
-    map is not finite.
+    map or a score is not finite.
 
     Args:
         maps: signed maps; only their order matters.
@@ -43,7 +44,7 @@ def srg(
 
     Source: Blücher et al. 2024, "Decoupling pixel flipping and occlusion strategy for consistent XAI benchmarks".
     """
-    removed = amounts(maps[0, 0].numel(), steps)
+    removed = amounts(positions_of(maps), steps)
     (most, least), forwards = curves(maps, inputs, score, imputer or blur(), removed, [True, False], ties, batch)
     at = shares(removed, maps)
     return Measurement(torch.trapezoid(least - most, at), forwards, steps=at, most_first=most, least_first=least)

@@ -3,15 +3,23 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from math import prod, sqrt
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase  # pyright: ignore[reportPrivateUsage]  the one base of all that keep running statistics
 
+from heatproof.models.norms import (
+    NORMS,
+    frozen,
+    keeps_statistics,
+    reset_scale,
+    reset_statistics,
+)
+from heatproof.models.norms import (
+    recalibrate as take_statistics,
+)
 from heatproof.models.view import all_modules, make_view, user_hooks
 
-_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _RAW = (nn.Embedding, nn.PReLU)
 """What has a weight that multiplies no sum of inputs: a table, a slope."""
 _SPREAD = 0.02
@@ -31,8 +39,9 @@ def randomized(
     """Return a copy of `net` in eval mode with every parameter drawn anew; `net` is not changed.
 
     Weights with an input fan are drawn from N(0, 2 / fan_in) (He et al. 2015, eq. 10), biases are zero, the scales of
-    normalization layers are one. Raw parameters (class tokens, position embeddings, layer scales) are drawn from a
-    normal distribution with their own mean and spread, so that they change but keep their size.
+    normalization layers are one, also where they are frozen and no parameters. Raw parameters (class tokens, position
+    embeddings, layer scales) are drawn from a normal distribution with their own mean and spread, so that they change
+    but keep their size.
 
     Args:
         net: the network.
@@ -74,11 +83,14 @@ def randomized(
                 fresh = _draw(module, name, parameter, torch.Generator().manual_seed(seeds[one]))
                 memo[one] = nn.Parameter(fresh.to(parameter.device, parameter.dtype), parameter.requires_grad)
             _own(module)[name] = memo[one]
+        for module in all_modules(twin):
+            if frozen(module) and _chosen(names.get(module, ""), only):
+                reset_scale(module)
         norms = [module for module in all_modules(twin) if _renewed(module, names.get(module, ""), statistics)]
         for norm in norms:
-            norm.reset_running_stats()
+            reset_statistics(norm)
         if recalibrate is not None and norms:
-            _recalibrate(norms, twin, recalibrate)
+            take_statistics(norms, twin, recalibrate)
     return twin
 
 
@@ -88,7 +100,9 @@ def changed_modules(net: nn.Module, only: Collection[str] | None, statistics: Co
     return {
         name
         for name, module in net.named_modules(remove_duplicate=False)
-        if any(id(p) in fresh for p in module.parameters(recurse=False)) or _renewed(module, name, statistics)
+        if any(id(p) in fresh for p in module.parameters(recurse=False))
+        or _renewed(module, name, statistics)
+        or (frozen(module) and _chosen(name, only))
     }
 
 
@@ -96,9 +110,13 @@ def _own(module: nn.Module) -> dict[str, nn.Parameter | None]:
     return vars(module)["_parameters"]
 
 
-def _renewed(module: nn.Module, name: str, statistics: Collection[str] | None) -> TypeGuard[_NormBase]:
+def _renewed(module: nn.Module, name: str, statistics: Collection[str] | None) -> bool:
     """Return whether the module's running statistics are taken anew."""
-    return isinstance(module, _NormBase) and (statistics is None or _within(name, statistics))
+    return keeps_statistics(module) and _chosen(name, statistics)
+
+
+def _chosen(name: str, parts: Collection[str] | None) -> bool:
+    return parts is None or _within(name, parts)
 
 
 def _within(name: str, parts: Collection[str]) -> bool:
@@ -111,7 +129,7 @@ def _draw(module: nn.Module, name: str, parameter: Tensor, generator: torch.Gene
     shape, weight = parameter.shape, name.endswith("weight") and not isinstance(module, _RAW)
     if name.endswith("bias"):
         return torch.zeros(shape)
-    if weight and (parameter.ndim <= 1 or isinstance(module, _NORMS)):
+    if weight and (parameter.ndim <= 1 or isinstance(module, NORMS)):
         return torch.ones(shape)
     noise = torch.randn(shape, generator=generator, dtype=torch.cfloat if parameter.is_complex() else torch.float)
     if weight:
@@ -126,31 +144,3 @@ def _fan_in(module: nn.Module, shape: torch.Size) -> float:
     if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
         return shape[0] * prod(shape[2:]) / module.groups / prod(module.stride)
     return float(prod(shape[1:]))
-
-
-def _recalibrate(norms: list[_NormBase], twin: nn.Module, run: Callable[[nn.Module], Any]) -> None:
-    """Take the running statistics of normalization layers from one run, layer after layer within it.
-
-    Where it holds several batches, statistics are the mean over their inputs.
-    """
-    layers = [m for m in norms if m.track_running_stats]
-    before = [(m.training, m.momentum) for m in layers]
-    seen = dict.fromkeys(layers, 0)
-
-    def enough(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        """Switch to training where there is more than one value a channel to take a variance from."""
-        assert isinstance(module, _NormBase)
-        x = args[0]
-        module.training = x.ndim < 2 or x.numel() > x.shape[1]
-        if module.training:
-            seen[module] += len(x)
-            module.momentum = len(x) / seen[module]  # the share of what is seen now
-
-    handles = [module.register_forward_pre_hook(enough) for module in layers]
-    try:
-        run(twin)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, (training, momentum) in zip(layers, before, strict=True):
-            module.training, module.momentum = training, momentum

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
+from heatproof.models.norms import frozen
 from heatproof.models.view import make_view
 
 Cut = tuple[tuple[str, ...] | None, tuple[str, ...] | None]
@@ -91,4 +92,6 @@ def _raw(view: nn.Module, name: str) -> bool:
 
 
 def _size(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters() if p.is_floating_point() or p.is_complex())
+    """Return how many numbers were learned, those of frozen normalization layers among them."""
+    drawn = sum(p.numel() for p in module.parameters() if p.is_floating_point() or p.is_complex())
+    return drawn + sum(b.numel() for m in module.modules() if frozen(m) for b in m.buffers(recurse=False))
