@@ -180,11 +180,14 @@ def test_too_much_to_keep_is_run_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     assert layers is not None
     cut = (("head",), ("head",))
     grid = 3 * 6 * 7 * 7 * 4  # bytes of the target layer's output for all inputs
-    monkeypatch.setattr(_reuse, "_MOST", grid)
-    assert Reuse(study, layers, [cut], lambda _: True).net(cut) is not study.explainer.engine.pool.net
-    monkeypatch.setattr(_reuse, "_MOST", grid - 1)
-    without = Reuse(study, layers, [cut], lambda _: True)
-    assert without.net(cut) is study.explainer.engine.pool.net
+    # the inputs again, in one run, for the statistics of the normalization
+    for recalibrate, most in ((False, grid), (True, 2 * grid)):
+        monkeypatch.setattr(_reuse, "_MOST", most)
+        within = Reuse(study, layers, [cut], lambda _: True, recalibrate=recalibrate)
+        assert within.net(cut) is not study.explainer.engine.pool.net
+        monkeypatch.setattr(_reuse, "_MOST", most - 1)
+        without = Reuse(study, layers, [cut], lambda _: True, recalibrate=recalibrate)
+        assert without.net(cut) is study.explainer.engine.pool.net
 
 
 def test_which_methods_share_one_run() -> None:
