@@ -10,6 +10,8 @@ from PIL import Image
 from tests.shortcuts.blobs import Reads, blobs
 
 from heatproof.cli import main
+from heatproof.cli.shortcuts import _what
+from heatproof.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,9 @@ def test_a_spoiled_file_is_skipped_and_told(problem, capsys):
         table.write_text(before)
     assert code == 3
     assert "zzz.png" in error
+
+
+def test_a_value_of_a_column_with_a_dot_is_no_file(tmp_path):
+    assert _what("strong", "field=1.5T", [tmp_path / "a.png"], ["field"]) == "field=1.5T"
+    with pytest.raises(InputError, match=r"field=1\.5T does not exist"):
+        _what("strong", "field=1.5T", [tmp_path / "a.png"], ["site"])
