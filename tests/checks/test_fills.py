@@ -7,7 +7,7 @@ import torch
 
 from heatproof.checks._controls import blocks
 from heatproof.checks._fills import chosen, continuum, surrogate
-from heatproof.checks._gain import compared
+from heatproof.checks._gain import compared, legible
 from heatproof.checks._regions import region_test
 from heatproof.checks._surrogates import far_shift, phase_randomized, surrogates
 from heatproof.errors import UsageError
@@ -122,3 +122,12 @@ def test_imputers_by_name_and_by_function() -> None:
     assert list(chosen(mean, (1.0,), 0).values()) == [mean]
     with pytest.raises(UsageError, match="is empty"):
         chosen([], (1.0,), 0)
+
+
+def test_what_a_color_scale_does_not_tell_apart_is_a_tie() -> None:
+    maps = torch.tensor([[[2.0, 1e-6, 0.0, -1e-6, 0.5, -2.0], [0.0] * 6, [torch.nan, 1.0, 0.0, 0.0, 0.0, 0.0]]])
+    found = legible(maps)
+    assert found[0, 0].tolist() == [255.0, 0.0, 0.0, 0.0, 64.0, -255.0]
+    assert found[0, 1].tolist() == [0.0] * 6
+    assert bool(found[0, 2].isnan().any())
+    assert torch.equal(legible(maps[:, :2] * 1e-9), found[:, :2])

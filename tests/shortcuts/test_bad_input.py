@@ -3,6 +3,7 @@
 from inspect import unwrap  # users have no type checker at run time
 from math import inf, nan
 
+import numpy as np
 import pytest
 import torch
 from tests.shortcuts.blobs import Blobs, Reads, blobs
@@ -49,6 +50,15 @@ def test_inputs_that_nobody_marked_take_no_part_in_experiments(data: Blobs) -> N
     assert bool(told[:, :10].isnan().all())
     assert not bool(told[:, 10:].isnan().all())
     assert "10 inputs take no part" in finding.result.details["notes"][0]
+
+
+def test_arrays_of_clusters_and_marks_that_come_one_by_one(data: Blobs) -> None:
+    marks = (None if row < 10 else mask.numpy() for row, mask in enumerate(data.blob))
+    survey = unwrap(open_survey)(
+        Reads(blue=20.0), data.pictures, data.labels.tolist(), annotations=marks, cluster_by=np.arange(60) // 2
+    )
+    assert survey.unmarked == frozenset(range(10))
+    assert len(set(survey.clusters)) == 30
 
 
 def test_no_marks_at_all_are_no_annotations(data: Blobs) -> None:

@@ -27,7 +27,7 @@ class Feature:
 
     Attributes:
         members: regions that it was learned from.
-        off_object: share off the object of those, and of the others that look like them.
+        off_object: share off the object of the regions that look like them, in what is learned on.
         places: where it lies.
         stability: of the cluster.
     """

@@ -1,6 +1,6 @@
 """A labelled data set seen by one model: inputs, scores, evidence maps, and what is known about each input."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
@@ -187,7 +187,7 @@ def open_survey(
         raise UsageError(f"There are {n} inputs; a shortcut is a habit over a data set, so give {_LEAST} or more.")
     truth = torch.tensor([explainer.model.index(one) if isinstance(one, str) else _index(one) for one in labels])
     try:
-        set(cluster_by or ())
+        set(() if cluster_by is None else cluster_by)
     except TypeError as error:
         raise UsageError(f"cluster_by holds what names nothing ({error}); give a word or number per input.") from error
     if len(set(truth.tolist())) < 2:
@@ -240,6 +240,8 @@ def _marked(annotations: Any, explanation: Explanation) -> tuple[Bool[Tensor, "n
     """Return where the objects lie, all over where nobody said, and the numbers of those inputs."""
     if annotations is None:
         return None, frozenset()
+    if isinstance(annotations, Iterator):  # it is gone through twice
+        annotations = list(annotations)
     masks = masks_of(annotations, explanation)
     unknown = frozenset(row for row, one in enumerate(annotations) if one is None)
     if len(unknown) == len(masks):

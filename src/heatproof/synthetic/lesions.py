@@ -44,7 +44,7 @@ def instances(seed: int) -> list[Instance]:
     lesions = [mask.numpy() for mask in shown.lesion]
     x = shown.pictures - 0.5
     colors = _colors(shown.masks["sticker"], x)
-    answer = _known(net, shown, right=right)
+    answer = known(net, shown, right=right)
     planted: list[tuple[str, Answer, str, Any, Any]] = [
         ("sanity", "bad", "edges of the input", "input_edges", None),
         ("sanity", "bad", "the colors of the sticker", colors, None),
@@ -63,7 +63,7 @@ def instances(seed: int) -> list[Instance]:
     ]
 
 
-def _known(net: nn.Module, shown: Lesions, *, right: bool) -> Answer | None:
+def known(net: nn.Module, shown: Lesions, *, right: bool) -> Answer | None:
     """Return whether a map of the stickers is a good or a bad one; None where the network minds them unasked."""
     if not right:
         return "good"
