@@ -40,48 +40,52 @@ def agreement(study: Study, field: Known, *, surrogates: int, draws: int, margin
     by_phase = torch.stack([partial(one, coarse, others) for one in fakes]).mean(0)
     twins = [_twin_maps(study, one) for one in seeds(study.seed + 1, draws)]
     by_weights = torch.stack([partial(one, coarse, others) for one in twins]).nanmean(0)
-    effects = {SURROGATES: study.interval(value - by_phase), RANDOM: study.interval(value - by_weights)}
-    hardest = min(effects, key=lambda name: effects[name].estimate)
-    null = {SURROGATES: by_phase, RANDOM: by_weights}[hardest]
-    verdict, why, needed = _judged(study, field, value, effects, survives, margin)
     rich = enrichment(maps[:, 0], coarse)
     rich_random = torch.stack([enrichment(one, coarse) for one in twins]).nanmean(0)
-    shown, shown_null = study.interval(value), study.interval(null)
-    return CheckResult(
-        check="physics",
-        claim=f"The map lies where there is {field.name}, beyond what amplitude, position and chance would give.",
-        about="map",
-        statistic=f"partial rank correlation with {field.name}",
-        value=shown if shown.estimate == shown.estimate else None,
-        null=shown_null if shown_null.estimate == shown_null.estimate else None,
-        null_name=hardest,
-        ceiling=Interval(1.0, 1.0, 1.0, 1 - study.alpha),
-        margin=margin,
-        alpha=study.alpha,
-        n=units(value, study.clusters),
-        unit=study.cluster_name,
-        verdict=verdict,
-        why=why,
-        n_needed=needed,
-        forwards=2.0 * draws,
-        per_input={
-            "input": list(study.names()),
-            "target": [row[0].name for row in study.explanation.targets],
-            "partial rank correlation": value.tolist(),
-            "with random phases": by_phase.tolist(),
-            "with random weights": by_weights.tolist(),
-            "enrichment": rich.tolist(),
-            "enrichment, random weights": rich_random.tolist(),
-        },
-        details={
-            "compared": f"map and {field.name} on the map's grid of {grid}, amplitude and position partialled out",
-            "margins": effects,
-            "enrichment": study.interval(rich),
-            "enrichment, random weights": study.interval(rich_random),
-            "variance of the field on the grid": survives,
-        },
-        settings={"seed": study.seed, "surrogates": surrogates, "draws": draws, "margin": margin},
-    )
+
+    def answer(study: Study) -> CheckResult:
+        effects = {SURROGATES: study.interval(value - by_phase), RANDOM: study.interval(value - by_weights)}
+        hardest = min(effects, key=lambda name: effects[name].estimate)
+        null = {SURROGATES: by_phase, RANDOM: by_weights}[hardest]
+        verdict, why, needed = _judged(study, field, value, effects, survives, margin)
+        shown, shown_null = study.interval(value), study.interval(null)
+        return CheckResult(
+            check="physics",
+            claim=f"The map lies where there is {field.name}, beyond what amplitude, position and chance would give.",
+            about="map",
+            statistic=f"partial rank correlation with {field.name}",
+            value=shown if shown.estimate == shown.estimate else None,
+            null=shown_null if shown_null.estimate == shown_null.estimate else None,
+            null_name=hardest,
+            ceiling=Interval(1.0, 1.0, 1.0, 1 - study.alpha),
+            margin=margin,
+            alpha=study.alpha,
+            n=units(value, study.clusters),
+            unit=study.cluster_name,
+            verdict=verdict,
+            why=why,
+            n_needed=needed,
+            forwards=2.0 * draws,
+            per_input={
+                "input": list(study.names()),
+                "target": [row[0].name for row in study.explanation.targets],
+                "partial rank correlation": value.tolist(),
+                "with random phases": by_phase.tolist(),
+                "with random weights": by_weights.tolist(),
+                "enrichment": rich.tolist(),
+                "enrichment, random weights": rich_random.tolist(),
+            },
+            details={
+                "compared": f"map and {field.name} on the map's grid of {grid}, amplitude and position partialled out",
+                "margins": effects,
+                "enrichment": study.interval(rich),
+                "enrichment, random weights": study.interval(rich_random),
+                "variance of the field on the grid": survives,
+            },
+            settings={"seed": study.seed, "surrogates": surrogates, "draws": draws, "margin": margin},
+        )
+
+    return study.answered(answer)
 
 
 def partial(

@@ -24,44 +24,49 @@ def conservation(study: Study, balance: Balance, *, region: float, margin: float
     broken = torch.stack([to_grid(violation(one, balance), geometry, grid) for one, geometry in each])
     inside = torch.stack([_mean(b, top_of(m, region)) for m, b in zip(maps, broken, strict=True)])
     outside = torch.stack([_mean(b, ~top_of(m, region)) for m, b in zip(maps, broken, strict=True)])
-    # the claim is that the violation is no higher: the sign is turned, so that "supports" is the claim
-    effect = study.interval(outside - inside)
-    n = units(inside - outside, study.clusters)
-    told = f"violation {_told(inside)} in the marked region, {_told(outside)} elsewhere; margin {margin:g}"
-    verdict, needed = judge(
-        type(effect)(effect.estimate + margin, effect.low + margin, effect.high + margin, effect.level), 0.0, n
-    )
-    says = {
-        "supports": f"Not refuted: the marked region obeys {balance.name} about as well as the rest ({told}).",
-        "undermines": f"The marked region violates {balance.name} more than the rest, as an artifact would ({told}).",
-        "inconclusive": f"It is not decided whether the marked region violates {balance.name} more ({told}).",
-    }
-    value, null = study.interval(inside), study.interval(outside)
-    return CheckResult(
-        check="physics",
-        claim=f"The map marks what obeys the law: {balance.name}.",
-        about="map",
-        statistic=f"violation of {balance.name}",
-        value=value if value.estimate == value.estimate else None,
-        null=null if null.estimate == null.estimate else None,
-        null_name="the rest of the input",
-        ceiling=None,
-        margin=margin,
-        alpha=study.alpha,
-        n=n,
-        unit=study.cluster_name,
-        verdict=verdict,
-        why=says[verdict],
-        n_needed=needed,
-        forwards=0.0,
-        per_input={
-            "input": list(study.names()),
-            "violation, marked": inside.tolist(),
-            "violation, elsewhere": outside.tolist(),
-        },
-        details={"compared": f"the {region:.0%} of the grid with the strongest evidence, and the rest"},
-        settings={"seed": study.seed, "region": region, "margin": margin},
-    )
+
+    def answer(study: Study) -> CheckResult:
+        # the claim is that the violation is no higher: the sign is turned, so that "supports" is the claim
+        effect = study.interval(outside - inside)
+        n = units(inside - outside, study.clusters)
+        told = f"violation {_told(inside)} in the marked region, {_told(outside)} elsewhere; margin {margin:g}"
+        verdict, needed = judge(
+            type(effect)(effect.estimate + margin, effect.low + margin, effect.high + margin, effect.level), 0.0, n
+        )
+        says = {
+            "supports": f"Not refuted: the marked region obeys {balance.name} about as well as the rest ({told}).",
+            "undermines": f"The marked region violates {balance.name} more than the rest, as an artifact would "
+            f"({told}).",
+            "inconclusive": f"It is not decided whether the marked region violates {balance.name} more ({told}).",
+        }
+        value, null = study.interval(inside), study.interval(outside)
+        return CheckResult(
+            check="physics",
+            claim=f"The map marks what obeys the law: {balance.name}.",
+            about="map",
+            statistic=f"violation of {balance.name}",
+            value=value if value.estimate == value.estimate else None,
+            null=null if null.estimate == null.estimate else None,
+            null_name="the rest of the input",
+            ceiling=None,
+            margin=margin,
+            alpha=study.alpha,
+            n=n,
+            unit=study.cluster_name,
+            verdict=verdict,
+            why=says[verdict],
+            n_needed=needed,
+            forwards=0.0,
+            per_input={
+                "input": list(study.names()),
+                "violation, marked": inside.tolist(),
+                "violation, elsewhere": outside.tolist(),
+            },
+            details={"compared": f"the {region:.0%} of the grid with the strongest evidence, and the rest"},
+            settings={"seed": study.seed, "region": region, "margin": margin},
+        )
+
+    return study.answered(answer)
 
 
 def violation(one: Input, balance: Balance) -> Float[Tensor, "*spatial"]:

@@ -53,47 +53,51 @@ def causal(study: Study, simulate: Any, edit: Any, *, region: float, margin: flo
         UsageError: the simulator fails on the inputs themselves, on every edited state, or returns no number.
     """
     found = changes(study, simulate, edit or soften, region)
-    failed = len(found.failures) / found.tried
-    slope, low, high = ratio(found.true, found.model, study)
-    value = Interval(slope, low, high, 1 - study.alpha)
-    needless = _needless(study, found)
-    verdict, why = _judged(study, found, value, needless, failed, margin)
-    parts = {
-        name: Interval(*ratio(found.true[:, which], found.model[:, which], study), 1 - study.alpha)
-        for name, which in (("marked region", found.marked), ("elsewhere", ~found.marked))
-    }
-    return CheckResult(
-        check="physics",
-        claim="Where a region is changed, the model's answer changes as the true answer does.",
-        about="model",
-        statistic="slope of the model's change on the true change",
-        value=value if value.estimate == value.estimate else None,
-        null=Interval(1.0, 1.0, 1.0, 1 - study.alpha),
-        null_name="the true change itself",
-        ceiling=None,
-        margin=margin,
-        alpha=study.alpha,
-        n=units(found.true.nanmean(1), study.clusters),
-        unit=study.cluster_name,
-        verdict=verdict,
-        why=why,
-        forwards=float(found.true.shape[1]),
-        per_input={
-            "input": list(study.names()),
-            "target": [row[0].name for row in study.explanation.targets],
-            "mean true change": found.true.nanmean(1).tolist(),
-            "mean change of the model": found.model.nanmean(1).tolist(),
-        },
-        details={
-            "compared": f"changes of the score and of the simulator's answer, {found.tried} edited states",
-            "slope": parts,
-            "change where the truth stays": needless,
-            "failed": found.failures[:5],
-            "true changes": found.true.tolist(),
-            "model's changes": found.model.tolist(),
-        },
-        settings={"seed": study.seed, "region": region, "doses": list(DOSES), "margin": margin},
-    )
+
+    def answer(study: Study) -> CheckResult:
+        failed = len(found.failures) / found.tried
+        slope, low, high = ratio(found.true, found.model, study)
+        value = Interval(slope, low, high, 1 - study.alpha)
+        needless = _needless(study, found)
+        verdict, why = _judged(study, found, value, needless, failed, margin)
+        parts = {
+            name: Interval(*ratio(found.true[:, which], found.model[:, which], study), 1 - study.alpha)
+            for name, which in (("marked region", found.marked), ("elsewhere", ~found.marked))
+        }
+        return CheckResult(
+            check="physics",
+            claim="Where a region is changed, the model's answer changes as the true answer does.",
+            about="model",
+            statistic="slope of the model's change on the true change",
+            value=value if value.estimate == value.estimate else None,
+            null=Interval(1.0, 1.0, 1.0, 1 - study.alpha),
+            null_name="the true change itself",
+            ceiling=None,
+            margin=margin,
+            alpha=study.alpha,
+            n=units(found.true.nanmean(1), study.clusters),
+            unit=study.cluster_name,
+            verdict=verdict,
+            why=why,
+            forwards=float(found.true.shape[1]),
+            per_input={
+                "input": list(study.names()),
+                "target": [row[0].name for row in study.explanation.targets],
+                "mean true change": found.true.nanmean(1).tolist(),
+                "mean change of the model": found.model.nanmean(1).tolist(),
+            },
+            details={
+                "compared": f"changes of the score and of the simulator's answer, {found.tried} edited states",
+                "slope": parts,
+                "change where the truth stays": needless,
+                "failed": found.failures[:5],
+                "true changes": found.true.tolist(),
+                "model's changes": found.model.tolist(),
+            },
+            settings={"seed": study.seed, "region": region, "doses": list(DOSES), "margin": margin},
+        )
+
+    return study.answered(answer)
 
 
 def changes(study: Study, simulate: Callable[[Tensor], Any], edit: Any, region: float) -> Changes:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from heatproof.capture.engine import LayerSpec
 from heatproof.checks import check_named
 from heatproof.checks._annotations import masks_of
+from heatproof.checks._stats import share_alpha
 from heatproof.checks._study import Study, joined, keys_of
 from heatproof.errors import UsageError, nearest
 from heatproof.explain import Explainer
@@ -22,6 +23,7 @@ from heatproof.explain.methods import MethodSpec
 from heatproof.models import Model
 from heatproof.plugins import Plugin
 from heatproof.types import CheckResult
+from heatproof.types.check import Verdict
 
 _KINDS: dict[type, tuple[Any, str]] = {
     bool: (bool, "true or false"),
@@ -68,7 +70,8 @@ def check(
         cluster_by: per input, what it belongs to (a patient); such inputs are resampled together.
         cluster_name: what the answers call that.
         seed: of everything drawn.
-        alpha: error rate of the intervals.
+        alpha: error rate of all verdicts together: they share it by Holm's procedure, and each answer names its part,
+            which is also that of its intervals.
         settings: of single checks: {"sanity": {"draws": 20}}.
         progress: called with the name of each check before it is made.
         **explainer: further arguments of `Explainer`.
@@ -105,7 +108,7 @@ def check(
                 progress(plugin.name)
             found: CheckResult | list[CheckResult] = plugin.function(study, **(settings or {}).get(plugin.name, {}))
             results += [found] if isinstance(found, CheckResult) else found
-        return together([_with_copies(result, study) for result in results])
+        return together(_sharing([_with_copies(result, study) for result in results], alpha))
 
 
 def open_study(
@@ -175,6 +178,17 @@ def _with_copies(result: CheckResult, study: Study) -> CheckResult:
 
     details = {**result.details, "copies": study.copies}
     return replace(result, why=f"{result.why} {told}", details=details, again=under and again)
+
+
+def _sharing(results: list[CheckResult], alpha: float) -> list[CheckResult]:
+    """Return the answers, each at the part of alpha that Holm's procedure leaves it among all that carry a verdict."""
+    tests = [(i, one.again) for i, one in enumerate(results) if one.again and one.verdict != "not applicable"]
+    if len(tests) < 2:
+        return results
+    decided: tuple[Verdict, ...] = ("supports", "undermines")
+    shared = share_alpha([again for _, again in tests], alpha, lambda one: one.verdict in decided)
+    at = {i: one for (i, _), (one, _) in zip(tests, shared, strict=True)}
+    return [at.get(i, one) for i, one in enumerate(results)]
 
 
 def _refuse_unknown(plugin: Plugin, given: Mapping[str, Any]) -> None:

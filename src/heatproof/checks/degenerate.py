@@ -65,35 +65,39 @@ def check(study: Study, *, alike: float = 0.99, margin: float = 0.1) -> CheckRes
     if others:
         found[CLASS] = rho >= alike
     bad = torch.stack(list(found.values())).any(0)
-    value = share(study, bad)
-    verdict, why, needed = _judged(study, value, found, margin)
-    table = {name: each.tolist() for name, each in found.items()}
-    return CheckResult(
-        check="degenerate",
-        claim=CLAIM,
-        about="map",
-        statistic="share of degenerate maps",
-        value=value,
-        null=Interval(0.0, 0.0, 0.0, value.level),
-        null_name="none",
-        ceiling=None,
-        margin=margin,
-        alpha=study.alpha,
-        n=len(set(study.clusters)),
-        unit=study.cluster_name,
-        verdict=verdict,
-        why=why,
-        n_needed=needed,
-        forwards=2.0 if others else 0.0,  # a backward counts as a forward
-        per_input={
-            "input": list(study.names()),
-            "target": [row[0].name for row in study.explanation.targets],
-            **table,
-            **({"other class": others, "rho with other class": rho.tolist()} if others else {}),
-        },
-        details={"shares": {name: share(study, each) for name, each in found.items()}},
-        settings={"seed": study.seed, "alike": alike, "margin": margin},
-    )
+
+    def answer(study: Study) -> CheckResult:
+        value = share(study, bad)
+        verdict, why, needed = _judged(study, value, found, margin)
+        table = {name: each.tolist() for name, each in found.items()}
+        return CheckResult(
+            check="degenerate",
+            claim=CLAIM,
+            about="map",
+            statistic="share of degenerate maps",
+            value=value,
+            null=Interval(0.0, 0.0, 0.0, value.level),
+            null_name="none",
+            ceiling=None,
+            margin=margin,
+            alpha=study.alpha,
+            n=len(set(study.clusters)),
+            unit=study.cluster_name,
+            verdict=verdict,
+            why=why,
+            n_needed=needed,
+            forwards=2.0 if others else 0.0,  # a backward counts as a forward
+            per_input={
+                "input": list(study.names()),
+                "target": [row[0].name for row in study.explanation.targets],
+                **table,
+                **({"other class": others, "rho with other class": rho.tolist()} if others else {}),
+            },
+            details={"shares": {name: share(study, each) for name, each in found.items()}},
+            settings={"seed": study.seed, "alike": alike, "margin": margin},
+        )
+
+    return study.answered(answer)
 
 
 def share(study: Study, bad: Bool[Tensor, " n"]) -> Interval:

@@ -70,38 +70,42 @@ def check(study: Study, *, jitter: float = 0.01, draws: int = 2, quality: int = 
     kinds = {name: torch.stack([_rho(maps, each) for each in every]).mean(0) for name, every in changed.items()}
     stable = torch.stack(list(kinds.values())).mean(0)
     _, null = pair_values(pairs(maps), study.clusters)
-    told = {name: study.interval(values) for name, values in kinds.items()}
-    effects = {name: study.interval(values - null) for name, values in kinds.items()}
-    effect, room = study.interval(stable - null), study.interval(torch.where(stable.isnan(), stable, 1 - null))
-    verdict, why, needed = _judged(study, stable, effect, room, effects, differ, margin)
-    settings = {"seed": study.seed, "jitter": jitter, "draws": draws, "quality": quality, "margin": margin}
-    return CheckResult(
-        check="stability",
-        claim=CLAIM,
-        about="map",
-        statistic="Spearman's rho under small changes",
-        value=_known(study.interval(stable)),
-        null=_known(study.interval(null)),
-        null_name="maps of different inputs",
-        ceiling=Interval(1.0, 1.0, 1.0, 1 - study.alpha),
-        margin=margin,
-        alpha=study.alpha,
-        n=units(stable, study.clusters),
-        unit=study.cluster_name,
-        verdict=verdict,
-        why=why,
-        n_needed=needed,
-        # a backward counts as a forward
-        forwards=2.0 * (2 + sum(len(every) for every in changed.values())),
-        per_input={
-            "input": list(study.names()),
-            "target": [row[0].name for row in study.explanation.targets],
-            "rho": stable.tolist(),
-            **{f"rho, {name}": values.tolist() for name, values in kinds.items()},
-        },
-        details={"kinds": told, "above the null": effect, "repeated runs that differ": differ},
-        settings=settings,
-    )
+
+    def answer(study: Study) -> CheckResult:
+        told = {name: study.interval(values) for name, values in kinds.items()}
+        effects = {name: study.interval(values - null) for name, values in kinds.items()}
+        effect, room = study.interval(stable - null), study.interval(torch.where(stable.isnan(), stable, 1 - null))
+        verdict, why, needed = _judged(study, stable, effect, room, effects, differ, margin)
+        settings = {"seed": study.seed, "jitter": jitter, "draws": draws, "quality": quality, "margin": margin}
+        return CheckResult(
+            check="stability",
+            claim=CLAIM,
+            about="map",
+            statistic="Spearman's rho under small changes",
+            value=_known(study.interval(stable)),
+            null=_known(study.interval(null)),
+            null_name="maps of different inputs",
+            ceiling=Interval(1.0, 1.0, 1.0, 1 - study.alpha),
+            margin=margin,
+            alpha=study.alpha,
+            n=units(stable, study.clusters),
+            unit=study.cluster_name,
+            verdict=verdict,
+            why=why,
+            n_needed=needed,
+            # a backward counts as a forward
+            forwards=2.0 * (2 + sum(len(every) for every in changed.values())),
+            per_input={
+                "input": list(study.names()),
+                "target": [row[0].name for row in study.explanation.targets],
+                "rho": stable.tolist(),
+                **{f"rho, {name}": values.tolist() for name, values in kinds.items()},
+            },
+            details={"kinds": told, "above the null": effect, "repeated runs that differ": differ},
+            settings=settings,
+        )
+
+    return study.answered(answer)
 
 
 def _changed(

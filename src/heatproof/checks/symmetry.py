@@ -14,7 +14,7 @@ Schaar 2023, "Evaluating the robustness of interpretability methods through expl
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -69,7 +69,7 @@ class Kept:
 def check(
     study: Study, *, laws: Any = None, tolerance: float = 0.1, margin: float = 0.1, alike: float = 0.05
 ) -> list[CheckResult]:
-    """Return for each law whether model and map keep it; the laws share alpha.
+    """Return for each law whether model and map keep it.
 
     Args:
         study: of a network that takes one tensor.
@@ -92,10 +92,9 @@ def check(
         raise UsageError(
             f"tolerance is {tolerance:g}, margin {margin:g}, alike {alike:g}; each must lie between 0 and 1."
         )
-    shared = replace(study, alpha=study.alpha / len(given))
     inputs = originals(study)
     before = outputs(study, input_tensor(study))
-    return [_answer(shared, law, inputs, before, tolerance, margin, alike) for law in given]
+    return [_answer(study, law, inputs, before, tolerance, margin, alike) for law in given]
 
 
 def outputs(study: Study, inputs: Float[Tensor, "n c *spatial"]) -> Float[Tensor, "n q"]:
@@ -196,48 +195,52 @@ def _answer(
 ) -> CheckResult:
     found, changed = measure(study, law, inputs, before)
     name = changed.laws[0].name
-    model, maps = study.interval(found.model), study.interval(found.maps)
-    loss = study.interval(found.maps - found.floor)
-    above = study.interval(found.maps - found.others)
-    outcome, about_map, why, needed = _judged(study, found, model, loss, above, tolerance, margin, alike)
-    verdicts: dict[str, Verdict] = {MODEL: "undermines", MAP: "undermines", BOTH: "supports", OPEN: "inconclusive"}
-    shown = maps if about_map else model
-    null = study.interval(found.others) if about_map else None
-    return CheckResult(
-        check="symmetry",
-        claim=f"Model and map keep the law: {name}.",
-        about="map" if about_map else "model",
-        statistic="correlation with the moved map" if about_map else "concordance of the outputs",
-        value=shown if shown.estimate == shown.estimate else None,
-        null=null if null is not None and null.estimate == null.estimate else None,
-        null_name="other inputs' moved maps" if about_map else "",
-        ceiling=study.interval(found.floor) if about_map else Interval(1.0, 1.0, 1.0, 1 - study.alpha),
-        margin=margin if about_map else tolerance,
-        alpha=study.alpha,
-        n=units(found.model, study.clusters),
-        unit=study.cluster_name,
-        verdict=verdicts[outcome],
-        why=f"{name}: {why}",
-        n_needed=needed,
-        forwards=4.0,  # the outputs before and after, and a map, whose backward counts as a forward
-        per_input={
-            "input": list(study.names()),
-            "target": [row[0].name for row in study.explanation.targets],
-            f"concordance, {name}": found.model.tolist(),
-            f"map correlation, {name}": found.maps.tolist(),
-        },
-        details={
-            "law": name,
-            "outcome": outcome,
-            "outputs": model,
-            "maps": maps,
-            "maps, less the floor": loss,
-            "floor": study.interval(found.floor),
-            "highest output as the law says": _share(found.classes),
-            "beside it": _beside(study, changed.laws[0], inputs, before),
-        },
-        settings={"seed": study.seed, "tolerance": tolerance, "margin": margin, "alike": alike},
-    )
+
+    def answer(study: Study) -> CheckResult:
+        model, maps = study.interval(found.model), study.interval(found.maps)
+        loss = study.interval(found.maps - found.floor)
+        above = study.interval(found.maps - found.others)
+        outcome, about_map, why, needed = _judged(study, found, model, loss, above, tolerance, margin, alike)
+        verdicts: dict[str, Verdict] = {MODEL: "undermines", MAP: "undermines", BOTH: "supports", OPEN: "inconclusive"}
+        shown = maps if about_map else model
+        null = study.interval(found.others) if about_map else None
+        return CheckResult(
+            check="symmetry",
+            claim=f"Model and map keep the law: {name}.",
+            about="map" if about_map else "model",
+            statistic="correlation with the moved map" if about_map else "concordance of the outputs",
+            value=shown if shown.estimate == shown.estimate else None,
+            null=null if null is not None and null.estimate == null.estimate else None,
+            null_name="other inputs' moved maps" if about_map else "",
+            ceiling=study.interval(found.floor) if about_map else Interval(1.0, 1.0, 1.0, 1 - study.alpha),
+            margin=margin if about_map else tolerance,
+            alpha=study.alpha,
+            n=units(found.model, study.clusters),
+            unit=study.cluster_name,
+            verdict=verdicts[outcome],
+            why=f"{name}: {why}",
+            n_needed=needed,
+            forwards=4.0,  # the outputs before and after, and a map, whose backward counts as a forward
+            per_input={
+                "input": list(study.names()),
+                "target": [row[0].name for row in study.explanation.targets],
+                f"concordance, {name}": found.model.tolist(),
+                f"map correlation, {name}": found.maps.tolist(),
+            },
+            details={
+                "law": name,
+                "outcome": outcome,
+                "outputs": model,
+                "maps": maps,
+                "maps, less the floor": loss,
+                "floor": study.interval(found.floor),
+                "highest output as the law says": _share(found.classes),
+                "beside it": _beside(study, changed.laws[0], inputs, before),
+            },
+            settings={"seed": study.seed, "tolerance": tolerance, "margin": margin, "alike": alike},
+        )
+
+    return study.answered(answer)
 
 
 def _judged(

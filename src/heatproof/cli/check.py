@@ -54,7 +54,7 @@ def command(
         ),
     ] = None,
     seed: _gates.Seed = 0,
-    alpha: Annotated[float, typer.Option(help="Error rate of the intervals.")] = 0.05,
+    alpha: Annotated[float, typer.Option(help="Error rate of all verdicts together.")] = 0.05,
     out: _gates.Out = None,
     fail_on: Annotated[list[str] | None, _gates.fail_on(_gates.CHECKS)] = None,
     batch_size: _options.BatchSize = "auto",

@@ -32,7 +32,7 @@ def command(
     method: Annotated[str, typer.Option(help="Method that makes the maps, see `heatproof methods`.")] = "gradcam",
     layer: _gates.Layer = None,
     seed: _gates.Seed = 0,
-    alpha: Annotated[float, typer.Option(help="Error rate of the intervals; laws share it.")] = 0.05,
+    alpha: Annotated[float, typer.Option(help="Error rate of all verdicts together.")] = 0.05,
     out: _gates.Out = None,
     fail_on: Annotated[list[str] | None, _gates.fail_on(_gates.CHECKS)] = None,
     device: _options.Device = "auto",

@@ -41,7 +41,7 @@ class CheckResult:
         null_name: what the null is, in words.
         ceiling: the value that a perfect result would reach, with its interval; None without one.
         margin: fixed before the data were seen: within it of the null the effect counts as none.
-        alpha: error rate that the intervals are made for.
+        alpha: error rate that the intervals are made for: its part, where several verdicts share one.
         n: how many resampling units there were.
         unit: the resampling unit: "input", or the clusters' name.
         verdict: "supports", "undermines", "inconclusive" or "not applicable".
