@@ -24,4 +24,25 @@ def test_only_where_a_sticker_does_not_move_the_score_is_a_map_of_it_wrong() -> 
     assert not bool(shown.masks["sticker"][:, 20:28, 20:28].any())
     assert lesions.known(Reads(0.0), shown, right=True) == "bad"
     assert lesions.known(Reads(50.0), shown, right=True) is None
-    assert lesions.known(Reads(0.0), shown, right=False) == "good"
+
+
+def test_only_where_a_sticker_moves_the_score_more_than_all_else_is_a_map_of_it_right() -> None:
+    shown = draw(12, 3, {"sticker": (1.0, 1.0)}, size=lesions.SIDE)
+    stickers = (shown.pictures - shown.plain).abs().amax(1) > 0.02
+
+    class Finds(nn.Module):
+        """How far a picture is from what it was without its sticker, and the lesion's brightness."""
+
+        def __init__(self, weight: float) -> None:
+            super().__init__()
+            self.weight = weight
+
+        def forward(self, x: Tensor) -> Tensor:
+            seen = ((x + 0.5 - shown.plain).abs().amax(1) > 0.02).double().mean((1, 2)) / stickers.double().mean((1, 2))
+            lesion = x[:, :, 20:28, 20:28].double().mean((1, 2, 3))
+            score = self.weight * seen + (lesion - lesion.mean()) / lesion.std()
+            return torch.stack([-score, score], 1)
+
+    assert lesions.known(Finds(2.5), shown, right=False) == "good"
+    assert lesions.known(Finds(1.5), shown, right=False) is None
+    assert lesions.known(Finds(-2.5), shown, right=False) is None

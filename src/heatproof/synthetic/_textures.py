@@ -11,6 +11,8 @@ from heatproof.synthetic._spots import CLASSES, Spotter, gratings, spots
 from heatproof.types import Capture
 
 _INPUTS = 50
+_CLEARLY = 0.1
+"""Share of the peak below which an answer is no sign of a filter's own texture."""
 
 
 def problems(axes: int, side: int, pool: int, seed: int, *, smooth: bool) -> list[Instance]:
@@ -44,5 +46,11 @@ def problems(axes: int, side: int, pool: int, seed: int, *, smooth: bool) -> lis
 
 
 def _beside(capture: Capture) -> Tensor:
-    """Return the energy of the texture after the one that the target reads: that of the other spot."""
-    return (capture.activations.unsqueeze(1) * capture.gradients.roll(1, 2)).sum(2)
+    """Return the energy of the texture after the one that the target reads, that of the other spot, and of nothing else.
+
+    Filters of one texture answer to another by up to a hundredth. That would put the spot that is read second, in a map
+    that is to know nothing of it.
+    """
+    found = (capture.activations.unsqueeze(1) * capture.gradients.roll(1, 2)).sum(2)
+    peak = found.flatten(2).amax(2).reshape(*found.shape[:2], *[1] * (found.ndim - 2))
+    return torch.where(found >= _CLEARLY * peak, found, 0.0)

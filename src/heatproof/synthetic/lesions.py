@@ -5,8 +5,10 @@ apart. On odd seeds lesions of both kinds are drawn alike and the sticker goes w
 and architectures take turns. All 50 pictures that are explained have a sticker, and the lesion of their kind.
 
 What such a network was taught is known; where Grad-CAM points on it is not, so that maps are planted, too: one follows
-the colors of the stickers. A network that learned from the lesion may be moved by a sticker all the same. So that is
-measured, with each picture drawn with its sticker and without: only where it is not moved is that map a wrong one.
+the colors of the stickers. A network that learned from the lesion may be moved by a sticker all the same, and one that
+learned from stickers by much else besides. So that is measured, with each picture drawn with its sticker and without:
+only where the network is not moved is that map a wrong one, and a right one only where a sticker moves the score by
+more than everything else that pictures differ in.
 """
 
 from typing import Any
@@ -32,6 +34,8 @@ _NEAR = 0.05
 """Squared distance in color at which a position counts a third."""
 _UNMOVED = 0.05
 """Mean change of the score by a sticker, in its standard deviations, below which the network does not read it."""
+_MOVED = 2.0
+"""Mean change, in standard deviations over pictures without a sticker, above which the sticker is what it reads."""
 _LOOKS: tuple[Look, Look] = ("smooth", "grainy")
 
 
@@ -64,12 +68,13 @@ def instances(seed: int) -> list[Instance]:
 
 
 def known(net: nn.Module, shown: Lesions, *, right: bool) -> Answer | None:
-    """Return whether a map of the stickers is a good or a bad one; None where the network minds them unasked."""
-    if not right:
-        return "good"
+    """Return whether a map of the stickers is a good or a bad one; None where that is neither way clear."""
     with torch.inference_mode():
         scores, without = (net(x - 0.5)[:, MALIGNANT] for x in (shown.pictures, shown.plain))
-    return "bad" if abs(float((scores - without).mean())) < _UNMOVED * float(scores.std()) else None
+    moved = float((scores - without).mean())
+    if right:
+        return "bad" if abs(moved) < _UNMOVED * float(scores.std()) else None
+    return "good" if moved > _MOVED * float(without.std()) else None
 
 
 def network(seed: int, *, right: bool, look: Look) -> nn.Module:
