@@ -24,7 +24,7 @@ from heatproof.checks._stats import crossed_bootstrap, decide
 from heatproof.synthetic._fields import smooth
 
 INPUTS, SEEDS, SIDE, MARGIN = 20, 20, 7, 0.15
-DESIGNS = ((20, 20, 1), (50, 20, 1), (8, 20, 1), (60, 20, 4))
+DESIGNS = ((20, 20, 1), (50, 20, 1), (8, 20, 1), (60, 20, 4), (30, 2, 1), (30, 5, 1))
 """Inputs, seeds, inputs per cluster."""
 
 

@@ -23,5 +23,6 @@ def test_a_gap_of_the_margin_is_seldom_called_none() -> None:
     assert share(300, at_the_margin) <= 0.05
 
 
-def test_intervals_cover_where_inputs_and_seeds_vary_the_mean_equally() -> None:
-    assert share(300, lambda trial: covered(20, 20, 1, trial)) >= 0.92
+@pytest.mark.parametrize(("inputs", "seeds"), [(20, 20), (30, 2), (30, 5)])
+def test_intervals_cover_where_inputs_and_seeds_vary_the_mean_equally(inputs: int, seeds: int) -> None:
+    assert share(300, lambda trial: covered(inputs, seeds, 1, trial)) >= 0.92

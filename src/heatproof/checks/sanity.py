@@ -75,7 +75,8 @@ def check(
     Args:
         study: of a network that takes one tensor.
         margin: difference in |rho| up to which two levels count as the same.
-        draws: random models for the verdict; take 20 or more for one that is to be relied on.
+        draws: random models for the verdict. With fewer than 20 it stays as certain, but intervals grow (they hold the
+            true mean with 2, too) and the verdict is seldomer decided.
         cascades: which to draw: "top-down", "bottom-up", "independent"; () for none.
         cascade_draws: random models for each step of a cascade, for the controls and the literature's protocol.
         every_layer: cascades go layer by layer instead of stage by stage.
