@@ -1,6 +1,6 @@
 """`make shortcuts-study`: how often are planted shortcuts found and confirmed, and how often is there a false alarm?
 
-    python -m bench.shortcuts_study                                     half an hour of CPU time; may be interrupted
+    python -m bench.shortcuts_study                                     80 minutes of CPU time; may be interrupted
     python -m bench.shortcuts_study --look smooth --seeds 1             the look that thresholds were set on, quickly
 
 Networks of three architectures are trained on dermoscopy-like pictures in which an artifact goes with the label 95 to
@@ -9,7 +9,8 @@ use). Nothing is named: `find_shortcuts` looks for itself, on pictures of a gene
 
 What a network does with an artifact that it had no reason to learn is no matter of how it was trained: a network that
 knows no better, or never saw a ruler, may well be moved by one. So it is measured, without any of the code on trial:
-each picture is drawn with the artifact and without, and the mean change of the log odds, in deviations, is the truth.
+each picture is drawn with the artifact and without, and the mean change of the log odds is the truth, in standard
+deviations over the pictures that are asked about: the unit in which heatproof tells effects, with the same margin.
 """
 
 import argparse
@@ -42,6 +43,8 @@ CUE = {"smooth": 0.35, "grainy": 0.055}
 LEARNED, EPOCHS, SEEN = 400, 6, 200
 UNUSED = ("null", "inpainted")
 """Here the true cue is twice as strong and seen twice as often, so that networks learn it and lean on little else."""
+RIGHT = 0.7
+"""Share of the inputs said to show a candidate in which it must lie on an artifact, to be that artifact."""
 NEVER = (0.5, 0.5)
 HAIRS = {"hairs": NEVER}
 OFTEN = (0.05, 0.95)
@@ -53,7 +56,7 @@ def main() -> None:
         prog="python -m bench.shortcuts_study", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--look", choices=["smooth", "grainy"], default="grainy")
-    parser.add_argument("--seeds", type=int, default=3, help="for each architecture and artifact")
+    parser.add_argument("--seeds", type=int, default=4, help="for each architecture and artifact")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
@@ -105,7 +108,8 @@ def versions() -> dict[str, str]:
 def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any]:
     """Return what becomes of one problem.
 
-    Hairs lie on half of all pictures, so that thin dark lines as such mean nothing to any network.
+    Hairs lie on half of all pictures, so that thin dark lines as such need mean nothing to any network. Whether they do
+    all the same is measured as for the others: a network that reads ink may well take hairs for some.
     """
     planted = {"null": ("ruler", "sticker"), "inpainted": ("ruler",), "two": ("sticker", "ink")}.get(kind, (kind,))
     odds = NEVER if kind == "null" else (0.2, 0.8) if kind == "two" else OFTEN
@@ -123,11 +127,13 @@ def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any
     masks = {name: list(seen.masks[name].numpy()) for name in planted} if kind in UNUSED else {}
     findings = investigate(survey, artifacts=masks)
     used = [] if kind in UNUSED else list(planted)
-    truth = {name: moved(net, name, draw(SEEN, 30_000 + seed, {name: NEVER}, cue=cue, look=look)) for name in planted}
-    real = [name for name in planted if name in used or abs(truth[name]) > MARGIN]
+    truth = {
+        name: moved(net, name, draw(SEEN, 30_000 + seed, {name: NEVER}, cue=cue, look=look)) / survey.spread(1)
+        for name in (*planted, *HAIRS)
+    }
+    real = [name for name in truth if name in used or abs(truth[name]) > MARGIN]
     matched = {name: [one for one in findings if matches(one.candidate, name, seen)] for name in used}
     confirmed = [one for one in findings if one.verdict == "confirmed"]
-    mine = [one for name in real for one in findings if matches(one.candidate, name, seen)]
     return {
         "kind": kind,
         "architecture": architecture,
@@ -138,7 +144,7 @@ def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any
         "found": sum(bool(one) for one in matched.values()),
         "confirmed": sum(any(f.verdict == "confirmed" for f in one) for one in matched.values()),
         "moved by": {name: round(shift, 3) for name, shift in truth.items()},
-        "false alarms": [f.candidate.name for f in confirmed if f not in mine],
+        "false alarms": [f.candidate.name for f in confirmed if not is_any(f.candidate, real, seen)],
         "named": {one.candidate.name: one.verdict for one in findings if one.candidate.origin == "given"},
         "candidates": [told(one) for one in findings],
         "forwards per input": round(sum(one.result.forwards for one in findings), 1),
@@ -146,10 +152,10 @@ def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any
 
 
 def moved(net: nn.Module, name: str, drawn: Lesions) -> float:
-    """Return by how many deviations the artifact itself moves the log odds, where it was drawn."""
+    """Return by how much the artifact itself moves the log odds, where it was drawn."""
     with torch.inference_mode():
         with_it, without = (net(x - 0.5).diff(dim=1)[:, 0] for x in (drawn.pictures, drawn.plain))
-    return float((with_it - without)[drawn.has[name]].mean() / with_it.std())
+    return float((with_it - without)[drawn.has[name]].mean())
 
 
 def matches(candidate: Candidate, name: str, seen: Lesions) -> bool:
@@ -159,10 +165,21 @@ def matches(candidate: Candidate, name: str, seen: Lesions) -> bool:
     if candidate.masks is None or name in GLOBAL:
         return False
     truth, has = seen.masks[name], seen.has[name]
-    touched = (candidate.masks & truth).flatten(1).any(1)
-    hit = float((touched & has).sum()) / max(1, int(has.sum()))
-    right = float((touched & has).sum()) / max(1, int(candidate.present.sum()))
-    return hit >= 0.2 and right >= 0.7  # the two colors of stickers may be two candidates
+    touched = (candidate.masks & truth).flatten(1).any(1) & has
+    hit = float(touched.sum()) / max(1, int(has.sum()))
+    right = float(touched.sum()) / max(1, int(candidate.present.sum()))
+    return hit >= 0.2 and right >= RIGHT  # the two colors of stickers may be two candidates
+
+
+def is_any(candidate: Candidate, names: list[str], seen: Lesions) -> bool:
+    """Say whether a candidate is one of these artifacts, or regions that lie on some of them and on little else."""
+    if any(matches(candidate, name, seen) for name in names):
+        return True
+    places = [name for name in names if name not in GLOBAL]
+    if candidate.kind == "global" or candidate.masks is None or not places:
+        return False
+    on = [(candidate.masks & seen.masks[name]).flatten(1).any(1) & seen.has[name] for name in places]
+    return float(torch.stack(on).any(0).sum()) >= RIGHT * int(candidate.present.sum())
 
 
 def told(finding: Finding) -> dict[str, Any]:

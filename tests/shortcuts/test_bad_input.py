@@ -206,7 +206,7 @@ def test_recognizing_does_not_depend_on_the_first_input(data: Blobs) -> None:
 def test_regions_of_a_fine_noisy_map() -> None:
     field = torch.randn(112, 112, generator=torch.Generator().manual_seed(0)).clamp(min=0)
     field[40:60, 40:60] += 20
-    (found,) = regions_code.of_field(field, float(field.sum()), float(field.sum()), 0, 1, None)
+    (found,) = regions_code.of_field(field, float(field.sum()), float(field.sum()), 0, None)
     assert int(found.places[40:60, 40:60].sum()) == 400
 
 

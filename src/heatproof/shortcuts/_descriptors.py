@@ -54,15 +54,12 @@ def descriptors(
     size = tuple(survey.pixels.shape[2:])
     detail = survey.pixels - blurred(survey.pixels, 1.0)
     levels = survey.pixels.flatten(2).median(2).values
-    evidences = {label: survey.class_evidence(label).clamp(min=0) for label in {one.label for one in regions}}
     inner: list[Tensor] = []
     look: list[Tensor] = []
     place: list[Tensor] = []
     for one in regions:
         x = survey.pixels[one.row]
-        evidence = evidences[one.label][one.row] * one.places
-        weight = evidence / evidence.sum()
-        inner.append((seen[one.row] * weight).flatten(1).sum(1))
+        inner.append((seen[one.row] * (one.weights / one.weights.sum())).flatten(1).sum(1))
         under = to_input(one.places.float().unsqueeze(0), size)[0, 0] > 0.5
         fine, level = detail[one.row], levels[one.row]
         values = x[:, under]

@@ -11,6 +11,7 @@ from heatproof.shortcuts._clusters import Cluster, Clustering, assign, cluster, 
 from heatproof.shortcuts._descriptors import Space, activations, descriptors
 from heatproof.shortcuts._recognize import Recognizer
 from heatproof.shortcuts._regions import FREE, Region, regions
+from heatproof.shortcuts._salient import standing_out
 from heatproof.shortcuts._survey import Survey
 
 LOOKS = 2
@@ -67,30 +68,40 @@ class Looker:
             known = torch.stack([one.places for one in found]).any(0)
         return found
 
+    def apart(self) -> list[Feature]:
+        """Return what stands out from all else in the inputs, whatever evidence lies there."""
+        every = standing_out(self._survey, sorted(self._rows), self._recognize)
+        return _joined(self._features(every, range(len(every)), again=True))
+
     def _look(self, label: int, known: Bool[Tensor, "n *grid"]) -> list[Feature]:
         """Return the features of a class but for those that lie at places known."""
         survey = self._survey
         every = regions(survey, range(survey.n), label, known)
+        marked = survey.annotations is not None
+        # what lies on the marked object is where an expert would look
+        pool = [i for i, one in enumerate(every) if not marked or one.off_object >= FREE]
+        return self._features(every, pool, again=bool(known.any()))
+
+    def _features(self, every: Sequence[Region], pool: Sequence[int], *, again: bool) -> list[Feature]:
+        """Return what regions of a pool have in common; how regions differ is learned from all of them."""
+        survey = self._survey
         learned = [i for i, one in enumerate(every) if one.row in self._rows]
         if len(learned) < self._least:
             return []
         groups = descriptors(survey, every, self._seen)
         points = Space({name: values[learned] for name, values in groups.items()})(groups)
-        marked = survey.annotations is not None
-        # what lies on the marked object is where an expert would look
-        pool = [i for i, one in enumerate(every) if not marked or one.off_object >= FREE]
         side = [i for i in pool if every[i].row in self._rows]
         own = [
             cluster(points, [side[m] for m in one.members], one.stability)
             for one in clusters(points[side], self._least, how=self._clustering, seed=survey.seed)
         ]
-        if marked and not own and len({every[i].row for i in side}) >= self._least:
+        if survey.annotations is not None and not own and len({every[i].row for i in side}) >= self._least:
             own = [cluster(points, side)]
-        joined = assign(points[pool], own).tolist()
+        joined = assign(points[list(pool)], own).tolist()
         found: list[Feature] = []
         for number, one in enumerate(own):
             mine = [every[i] for i, k in zip(pool, joined, strict=True) if k == number]
-            found += self._feature(one, every, mine, again=bool(known.any()))
+            found += self._feature(one, every, mine, again=again)
         return found
 
     def _feature(
@@ -111,13 +122,18 @@ class Looker:
         return [Feature(tuple(members), off or tuple(r.off_object for r in members), places, one.stability)]
 
 
+def same(one: Feature, other: Feature) -> bool:
+    """Return whether two features lie at the same places."""
+    both, either = (one.places & other.places).sum(), (one.places | other.places).sum()
+    return int(both) >= SAME * int(either)
+
+
 def _joined(features: Sequence[Feature]) -> list[Feature]:
     """Return the features, those that lie at the same places as one: a cluster may hold a part of what is alike."""
     kept: list[Feature] = []
     for one in features:
         for i, other in enumerate(kept):
-            both, either = (one.places & other.places).sum(), (one.places | other.places).sum()
-            if int(both) >= SAME * int(either):
+            if same(one, other):
                 kept[i] = Feature(
                     other.members + one.members,
                     other.off_object + one.off_object,

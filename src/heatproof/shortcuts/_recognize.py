@@ -54,7 +54,7 @@ class Recognizer:
         free = off_object(survey)
         self._free = torch.ones_like(seen[:, 0], dtype=torch.bool) if free is None else free >= FREE
         width = sum(one.shape[1] for one in self._groups)
-        self._chunk = max(1, _AT_ONCE // (self._free[0].numel() * width))
+        self.chunk = max(1, _AT_ONCE // (self._free[0].numel() * width))
         points = self._drawn(torch.Generator().manual_seed(survey.seed))
         self._middle = points.mean(0)
         spread = points.std(0, correction=0)
@@ -87,7 +87,7 @@ class Recognizer:
         ]
         alike = float(torch.stack([one.mean() for one in by_others]).quantile(1 - RECALL))
         least = float(torch.stack([one.max() for one in by_others]).quantile(1 - RECALL)) - NEAR
-        parts = torch.arange(len(found)).split(self._chunk)
+        parts = torch.arange(len(found)).split(self.chunk)
         every = torch.cat([self.scores(part, total / count) for part in parts])
         ground = float(np.quantile(every[self._rows][self._free[self._rows]].numpy(), GROUND))
         if alike <= ground or least <= 0:  # no more like each other than like anything else
@@ -100,6 +100,11 @@ class Recognizer:
         direction = self._precision @ middle
         direction = direction / (direction @ middle).clamp(min=1e-12)
         return (self._points(rows) @ direction).masked_fill(~self._free[rows], -torch.inf)
+
+    def distances(self, rows: Tensor) -> Float[Tensor, "m *grid"]:
+        """Return how far each position lies from the middle of all, squared, by the spread in each direction."""
+        points = self._points(rows)
+        return ((points @ self._precision) * points).sum(-1).masked_fill(~self._free[rows], -torch.inf)
 
     def _points(self, rows: Tensor) -> Float[Tensor, "m *grid p"]:
         points = torch.cat([one[rows].double() for one in self._groups], 1).movedim(1, -1)

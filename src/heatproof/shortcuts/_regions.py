@@ -26,20 +26,20 @@ FREE = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Connected grid positions with evidence for a class.
+    """Connected grid positions with evidence for a class, or with something else that tells them from the rest.
 
     Attributes:
         row: number of the input.
-        label: class that the evidence is for.
         places: of the grid.
+        weights: evidence at each of them, 0 elsewhere.
         mass: sum of the evidence there, in the score's units.
         share: of the input's evidence for the class.
         off_object: share of its evidence off the object; NaN without annotation.
     """
 
     row: int
-    label: int
     places: Bool[Tensor, "*grid"]
+    weights: Float[Tensor, "*grid"]
     mass: float
     share: float
     off_object: float
@@ -65,7 +65,7 @@ def regions(
             field = field.masked_fill(known[row], 0.0)
         parts = [field] if off is None else [field * (off[row] >= FREE), field * (off[row] < FREE)]
         for part in parts:
-            found += of_field(part, total, float(field.sum()), row, label_of, None if off is None else off[row])
+            found += of_field(part, total, float(field.sum()), row, None if off is None else off[row])
     return found
 
 
@@ -95,7 +95,6 @@ def of_field(
     total: float,
     left: float,
     row: int,
-    label_of: int,
     off: Float[Tensor, "*grid"] | None,
 ) -> list[Region]:
     mass = float(field.sum())
@@ -103,7 +102,7 @@ def of_field(
         return []
     order = field.flatten().sort(descending=True).values
     enough = int((order.cumsum(0) < SHARE * mass).sum())
-    cores, count = _numbered(field >= order[enough])
+    cores, count = numbered(field >= order[enough])
     sizes = cores.flatten().bincount(minlength=count + 1)[1:]
     taken = torch.zeros_like(cores, dtype=torch.bool)
     found: list[Region] = []
@@ -111,18 +110,18 @@ def of_field(
         core = cores == number
         if bool((core & taken).any()):
             continue
-        around, _ = _numbered((field > GROWN * field[core].max()) | core)
+        around, _ = numbered((field > GROWN * field[core].max()) | core)
         grown = around == around[core][0]
         inside = float(field[grown].sum())
         if inside < LEAST * left or bool((taken & grown).any()):
             continue
         taken |= grown
         share = float("nan") if off is None else float((field * off)[grown].sum()) / inside
-        found.append(Region(row, label_of, grown, inside, inside / total, share))
+        found.append(Region(row, grown, field * grown, inside, inside / total, share))
     return found
 
 
-def _numbered(where: Bool[Tensor, "*grid"]) -> tuple[Int[Tensor, "*grid"], int]:
+def numbered(where: Bool[Tensor, "*grid"]) -> tuple[Int[Tensor, "*grid"], int]:
     """Return the number of each position's component, diagonal neighbors included, from 1, and how many there are."""
     found: Any = label(where.numpy(), generate_binary_structure(where.ndim, where.ndim))
     numbered, count = found

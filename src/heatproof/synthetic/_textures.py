@@ -46,7 +46,7 @@ def problems(axes: int, side: int, pool: int, seed: int, *, smooth: bool) -> lis
 
 
 def _beside(capture: Capture) -> Tensor:
-    """Return the energy of the texture after the one that the target reads, that of the other spot, and of nothing else.
+    """Return the energy of the texture after the one that the target reads: that of the other spot, and nothing else.
 
     Filters of one texture answer to another by up to a hundredth. That would put the spot that is read second, in a map
     that is to know nothing of it.

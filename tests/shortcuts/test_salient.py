@@ -1,0 +1,101 @@
+"""What looks like nothing else is found where no evidence lies, and is a candidate where it goes with the score."""
+
+import numpy as np
+import pytest
+import torch
+from tests.shortcuts.blobs import Blobs, Reads, blobs
+from tests.shortcuts.test_intervene import surveyed
+from torch import Tensor
+
+from heatproof.shortcuts import Survey
+from heatproof.shortcuts._descriptors import activations
+from heatproof.shortcuts._features import Looker
+from heatproof.shortcuts._recognize import Recognizer
+from heatproof.shortcuts._salient import RARE, standing_out
+from heatproof.shortcuts.discover import discover
+from heatproof.shortcuts.find import investigate
+
+ROWS = range(60)
+
+
+class ReadsAside(Reads):
+    """As `Reads`, and blue past the target layer, so that no map of that layer can show it."""
+
+    def __init__(self, aside: float) -> None:
+        super().__init__(blue=0.0, dark=2.0)
+        self.aside = aside
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = (x[:, 2] - x[:, 0] - 0.1).clamp(min=0).mean((1, 2))
+        return super().forward(x) + torch.stack([torch.zeros_like(seen), self.aside * seen], 1)
+
+
+def surveys(aside: float, odds: tuple[float, float]) -> tuple[Blobs, Survey]:
+    data = blobs(80, odds=odds)
+    return data, surveyed(data, ReadsAside(aside))
+
+
+def test_what_the_map_cannot_show_is_found_and_confirmed() -> None:
+    data, survey = surveys(20.0, (0.3, 0.7))
+    assert float((survey.class_evidence(1).abs() * data.patch).max()) == 0.0
+    by_evidence = Looker(survey, ROWS, "hdbscan", 5)(1)
+    assert not any(bool((one.places & data.patch).any()) for one in by_evidence)
+    (found,) = (one for one in discover(survey, list(ROWS)) if "stands out" in one.name)
+    assert found.label == 1
+    assert found.present.tolist() == data.has.tolist()
+    assert found.masks is not None
+    assert bool((found.masks & data.patch).equal(data.patch))
+    (finding,) = (one for one in investigate(survey) if "stands out" in one.candidate.name)
+    assert finding.verdict == "confirmed"
+
+
+def test_what_does_not_go_with_the_score_is_no_candidate() -> None:
+    data, survey = surveys(0.0, (0.5, 0.5))
+    assert any(one.places.flatten(1).any(1).equal(data.has) for one in Looker(survey, ROWS, "hdbscan", 5).apart())
+    assert not [one for one in discover(survey, list(ROWS)) if "stands out" in one.name]
+
+
+def test_what_goes_with_the_class_but_is_not_used_is_not_confirmed() -> None:
+    """Association is not use: the patch goes with the score since it goes with the class."""
+    _, survey = surveys(0.0, (0.1, 0.9))
+    (finding,) = (one for one in investigate(survey) if "stands out" in one.candidate.name)
+    assert finding.verdict == "not reliant"
+
+
+def test_what_is_known_by_its_evidence_is_no_second_candidate() -> None:
+    data = blobs(80, odds=(0.3, 0.7))
+    found = discover(surveyed(data, Reads(blue=20.0, dark=2.0)), list(ROWS))
+    assert [one.present.tolist() for one in found if one.kind == "region"] == [data.has.tolist()]
+
+
+def test_distances_are_mahalanobis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against NumPy: the quadratic form of the inverse covariance, with its ridge, around the mean."""
+    from heatproof.shortcuts import _recognize as code
+
+    data, survey = surveys(0.0, (0.5, 0.5))
+    seen = activations(survey)
+    monkeypatch.setattr(code, "_POINTS", 10**9)  # all of them
+    recognize = Recognizer(survey, ROWS, seen)
+    parts = [group.movedim(1, -1) for group in (seen, code.look(survey, (32, 32)))]
+    points = torch.cat(parts, -1).double().numpy()
+    free = ~data.blob.numpy()
+    table = points[:60][free[:60]]
+    middle, spread = table.mean(0), table.std(0)
+    weight = np.concatenate([np.full(part.shape[-1], part.shape[-1] ** -0.5) for part in parts])
+    use = np.where(spread > 1e-9 * (1 + abs(middle)), weight / np.maximum(spread, 1e-30), 0)
+    scaled = (table - middle) * use
+    covariance = scaled.T @ scaled / len(scaled)
+    covariance += code.RIDGE * np.diag(covariance).mean() * np.eye(len(covariance))
+    far = np.einsum("...i,ij,...j->...", (points - middle) * use, np.linalg.inv(covariance), (points - middle) * use)
+    mine = recognize.distances(torch.arange(80)).numpy()
+    assert np.allclose(mine[free], far[free], rtol=1e-6)
+    assert np.isneginf(mine[~free]).all()
+    regions = standing_out(survey, ROWS, recognize)
+    least = np.sort(far[:60][free[:60]])[int(RARE * (free[:60].sum() - 1))]
+    for row in (0, 1, 70):
+        places = torch.zeros(32, 32, dtype=torch.bool)
+        for one in regions:
+            if one.row == row:
+                assert not bool((places & one.places).any())
+                places |= one.places
+        assert np.array_equal(places.numpy(), (far[row] > least) & free[row])
