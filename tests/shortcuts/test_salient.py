@@ -11,7 +11,7 @@ from heatproof.shortcuts import Survey
 from heatproof.shortcuts._descriptors import activations
 from heatproof.shortcuts._features import Looker
 from heatproof.shortcuts._recognize import Recognizer
-from heatproof.shortcuts._salient import RARE, standing_out
+from heatproof.shortcuts._salient import RARE, _parts, standing_out
 from heatproof.shortcuts.discover import discover
 from heatproof.shortcuts.find import investigate
 
@@ -75,6 +75,7 @@ def test_distances_are_mahalanobis(monkeypatch: pytest.MonkeyPatch) -> None:
     data, survey = surveys(0.0, (0.5, 0.5))
     seen = activations(survey)
     monkeypatch.setattr(code, "_POINTS", 10**9)  # all of them
+    monkeypatch.setattr("heatproof.shortcuts._salient.MOST", 10**9)
     recognize = Recognizer(survey, ROWS, seen)
     parts = [group.movedim(1, -1) for group in (seen, code.look(survey, (32, 32)))]
     points = torch.cat(parts, -1).double().numpy()
@@ -99,3 +100,11 @@ def test_distances_are_mahalanobis(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert not bool((places & one.places).any())
                 places |= one.places
         assert np.array_equal(places.numpy(), (far[row] > least) & free[row])
+
+
+def test_of_many_specks_the_strongest_are_kept() -> None:
+    field = torch.zeros(32, 32)
+    field[::4, ::4] = torch.arange(64.0).reshape(8, 8)
+    found = _parts(field, 3, None)
+    assert [one.mass for one in found] == [63.0, 62.0, 61.0, 60.0]
+    assert all(one.row == 3 and one.share == one.mass / float(field.sum()) for one in found)

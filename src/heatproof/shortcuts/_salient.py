@@ -16,6 +16,8 @@ from heatproof.shortcuts._survey import Survey
 
 RARE = 0.95
 """Quantile of the distances of all positions beyond which one stands out."""
+MOST = 4
+"""Regions of one input: those that stand out most. On a fine grid there are specks without number."""
 
 
 def standing_out(survey: Survey, rows: Sequence[int], recognize: Recognizer) -> list[Region]:
@@ -43,8 +45,9 @@ def standing_out(survey: Survey, rows: Sequence[int], recognize: Recognizer) -> 
 def _parts(field: Float[Tensor, "*grid"], row: int, off: Float[Tensor, "*grid"] | None) -> list[Region]:
     total = float(field.sum())
     parts, count = numbered(field > 0)
+    masses = torch.zeros(count + 1).index_add(0, parts.flatten(), field.flatten())[1:]
     found: list[Region] = []
-    for number in range(1, count + 1):
+    for number in (1 + masses.argsort(descending=True, stable=True)[:MOST]).tolist():
         places = parts == number
         weights = field * places
         mass = float(weights.sum())
