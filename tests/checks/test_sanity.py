@@ -102,6 +102,19 @@ def test_maps_of_nan_are_no_sign_of_insensitivity() -> None:
     assert "every map holds NaN or infinite values" in found.why
 
 
+def test_nor_are_some_maps_of_nan_beside_constant_ones() -> None:
+    class Rooted(Seeker):
+        def forward(self, x: Tensor) -> Tensor:
+            off = (x[:, 0, 0, 0] < level).float().reshape(-1, 1, 1, 1)
+            return self.head((off + self.act(self.body(x)) * 0).sqrt().mean((2, 3)))  # its slope at 0 is infinite
+
+    given = pictures(12)
+    level = float(given[:, 0, 0, 0].sort().values[6])
+    found = ask(Rooted(), given, {"draws": 2})
+    assert found.verdict == "inconclusive"
+    assert "6 of 12 maps hold NaN or infinite values and the others are constant" in found.why
+
+
 def test_too_few_inputs() -> None:
     for n in (1, 4):
         found = ask(Seeker(), pictures(n), {"draws": 2})

@@ -33,7 +33,7 @@ from heatproof.checks._twins import (
     seeds,
     twin_of,
 )
-from heatproof.checks._verdict import FEWEST, units
+from heatproof.checks._verdict import FEWEST, LEFT_OUT, units
 from heatproof.errors import UsageError
 from heatproof.explain import Explainer
 from heatproof.explain.variants import IDENTITY, variants
@@ -274,10 +274,13 @@ class _Sanity:
                 "Every score is NaN or infinite, so that there is no map; mend the model first.",
                 None,
             )
-        if not bool(self.maps.flatten(1).isfinite().all(1).any()):
+        broken = int((~self.maps.flatten(1).isfinite().all(1)).sum())
+        if broken > LEFT_OUT * self.study.n:
+            every = "every map holds" if broken == self.study.n else f"{broken} of {self.study.n} maps hold"
+            rest = "" if broken == self.study.n else " and the others are constant"
             return (
                 "inconclusive",
-                "Scores are finite, but every map holds NaN or infinite values, so that there is nothing to compare; "
+                f"Scores are finite, but {every} NaN or infinite values{rest}, so that there is nothing to compare; "
                 "look for what has no finite gradient, such as the root of 0.",
                 None,
             )
