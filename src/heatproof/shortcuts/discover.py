@@ -30,6 +30,8 @@ RELATED = 0.3
 """Rank correlation with the log odds from which on what stands out is a candidate."""
 COVERED = 0.5
 """Share of a region's samples that smaller ones cover, from which on it is no candidate of its own."""
+LIKE = 2.0
+"""Up to so many times as large, a region with evidence comes before one that stands out."""
 EXEMPLARS = 8
 
 
@@ -64,11 +66,12 @@ def discover(
 def _new(found: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates but for regions that smaller ones cover: to ask twice costs the others certainty.
 
-    A mixture covers what it is mixed of, so that the smaller ones say more clearly what it is.
+    A mixture covers what it is mixed of, so that the smaller ones say more clearly what it is. Of two of like size, the
+    one that holds evidence stays.
     """
     covered: Tensor | None = None
     again: set[str] = set()
-    for one in sorted((one for one in found if one.kind == "region"), key=_size):
+    for one in sorted((one for one in found if one.kind == "region"), key=_large):
         assert one.masks is not None
         covered = torch.zeros_like(one.masks) if covered is None else covered
         if int((one.masks & covered).sum()) > COVERED * _size(one):
@@ -76,6 +79,10 @@ def _new(found: Sequence[Candidate]) -> list[Candidate]:
         else:
             covered = covered | one.masks
     return [one for one in found if one.name not in again]
+
+
+def _large(one: Candidate) -> float:
+    return _size(one) if "evidence share" in one.details else LIKE * _size(one)
 
 
 def _size(one: Candidate) -> int:

@@ -67,7 +67,7 @@ def find_shortcuts(
         margin: smallest effect that matters, in standard deviations of the class's log odds over the data set.
         discover: look for candidates that nobody named.
         clustering: of regions: "hdbscan", or "spectral" as in SpRAy.
-        most: candidates found that are put to the test.
+        most: candidates found that are put to the test, no more than half of them cues where there are others.
         seed: of everything drawn.
         alpha: error rate that all candidates share.
         batch_size: most inputs in one forward.
@@ -154,13 +154,30 @@ def investigate(
         one = given(survey, name, what, rows=first)
         # masks were there before; what was learned of a cue or a column is tested on inputs that it was not learned on
         suspects.append((one, range(survey.n) if one.kind == "region" else second))
-    suspects += [(one, second) for one in list(found.values())[:most]]
+    suspects += [(one, second) for one in _first(list(found.values()), most)]
     tried = []
     for candidate, rows in suspects:
         if progress:
             progress(f"testing {candidate.name}")
         tried.append((candidate, intervene(survey, candidate, rows, chosen), rows))
     return decide_all(survey, tried, margin)
+
+
+def _first(found: Sequence[Candidate], most: int) -> list[Candidate]:
+    """Return the most suspicious candidates, no more than half of them cues where there are others.
+
+    Cues and places are ranked by different things: how far they go with the score, and how much evidence they hold.
+    """
+    others = sum(one.kind != "global" for one in found)
+    left = {"global": max(most // 2, most - others)}
+    left["place"] = most - min(left["global"], len(found) - others)
+    kept: list[Candidate] = []
+    for one in found:
+        kind = "global" if one.kind == "global" else "place"
+        if left[kind] > 0:
+            left[kind] -= 1
+            kept.append(one)
+    return kept
 
 
 def split(survey: Survey) -> tuple[list[int], list[int]]:
