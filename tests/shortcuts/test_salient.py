@@ -7,13 +7,13 @@ from tests.shortcuts.blobs import Blobs, Reads, blobs
 from tests.shortcuts.test_intervene import surveyed
 from torch import Tensor
 
-from heatproof.shortcuts import Survey
+from heatproof.shortcuts import Candidate, Survey
 from heatproof.shortcuts._descriptors import activations
 from heatproof.shortcuts._features import Looker
 from heatproof.shortcuts._recognize import Recognizer
 from heatproof.shortcuts._salient import RARE, _parts, standing_out
-from heatproof.shortcuts.discover import discover
-from heatproof.shortcuts.find import investigate
+from heatproof.shortcuts.discover import _new, discover
+from heatproof.shortcuts.find import _first, investigate
 
 ROWS = range(60)
 
@@ -108,3 +108,50 @@ def test_of_many_specks_the_strongest_are_kept() -> None:
     found = _parts(field, 3, None)
     assert [one.mass for one in found] == [63.0, 62.0, 61.0, 60.0]
     assert all(one.row == 3 and one.share == one.mass / float(field.sum()) for one in found)
+
+
+def region(name: str, rank: float, *spans: tuple[int, int], evidence: bool = True) -> Candidate:
+    """A region that covers some columns of the first of two inputs."""
+    masks = torch.zeros(2, 4, 20, dtype=torch.bool)
+    for first, last in spans:
+        masks[0, :, first:last] = True
+    details = {"evidence share": 0.1} if evidence else {"rank correlation": 0.5}
+    return Candidate(name, "region", "found", 1, masks.flatten(1).any(1), masks, rank=rank, details=details)
+
+
+def cue(name: str, rank: float) -> Candidate:
+    return Candidate(name, "global", "found", 1, torch.ones(2, dtype=torch.bool), rank=rank)
+
+
+def test_what_smaller_regions_cover_is_asked_once() -> None:
+    mixture = region("mixture", 3.0, (0, 8))
+    parts = [region("left", 2.0, (0, 3)), region("right", 1.0, (3, 6))]
+    apart = region("apart", 0.5, (10, 14))
+    assert [one.name for one in _new([cue("contrast", 4.0), mixture, *parts, apart])] == [
+        "contrast", "left", "right", "apart",
+    ]  # fmt: skip
+    # one part alone covers less than half of it
+    assert [one.name for one in _new([mixture, parts[0]])] == ["mixture", "left"]
+
+
+def test_of_two_of_like_size_the_one_with_evidence_stays() -> None:
+    with_evidence = region("evidence", 1.0, (0, 9))
+    assert [one.name for one in _new([region("salient", 2.0, (0, 8), evidence=False), with_evidence])] == ["evidence"]
+    assert [one.name for one in _new([region("salient", 2.0, (0, 4), evidence=False), with_evidence])] == [
+        "salient", "evidence",
+    ]  # fmt: skip
+
+
+def test_cues_take_no_more_than_half_of_the_tests_where_there_are_others() -> None:
+    cues = [cue(name, 9.0) for name in "abcd"]
+    places = [region(name, 1.0, (0, 2)) for name in "wxyz"]
+
+    def names(found: list[Candidate], most: int) -> str:
+        return "".join(one.name for one in _first(found, most))
+
+    assert names([*cues, *places], 5) == "abwxy"
+    assert names([*cues, *places], 1) == "w"
+    assert names([*cues, *places[:1]], 5) == "abcdw"
+    assert names([*cues[:1], *places], 5) == "awxyz"
+    assert names(cues, 3) == "abc"
+    assert names(places, 3) == "wxy"

@@ -82,7 +82,7 @@ def _new(found: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _large(one: Candidate) -> float:
-    return _size(one) if "evidence share" in one.details else LIKE * _size(one)
+    return (1.0 if "evidence share" in one.details else LIKE) * _size(one)
 
 
 def _size(one: Candidate) -> int:
