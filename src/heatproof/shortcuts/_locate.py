@@ -21,6 +21,7 @@ from heatproof.shortcuts._descriptors import activations
 from heatproof.shortcuts._edits import removed
 from heatproof.shortcuts._fills import membrane, wider
 from heatproof.shortcuts._global import changed, measured
+from heatproof.shortcuts._regions import WIDE
 from heatproof.shortcuts._survey import Survey
 from heatproof.shortcuts.cues import cues
 
@@ -30,7 +31,6 @@ RARE = 0.02
 """Share of grid positions of inputs without the feature that may look as much like it as those called by its name."""
 LEFT = 0.5
 """Share of what the probe sees that may be left after removal."""
-WIDE = 0.45
 
 
 def located(survey: Survey, candidate: Candidate, rows: Sequence[int]) -> Candidate:

@@ -20,6 +20,8 @@ LEAST = 0.15
 """Share of an input's evidence below which a region is left out."""
 GROWN = 0.3
 """Evidence at a neighboring position, as a share of the region's highest, up to which the region is grown."""
+WIDE = 0.45
+"""Share of the input from which on a region is no place but the whole ground."""
 FREE = 0.5
 """Share of a grid position off the object from which on its evidence counts as lying off the object."""
 

@@ -19,13 +19,11 @@ from heatproof.shortcuts._columns import column_candidates
 from heatproof.shortcuts._features import Feature, Looker, same
 from heatproof.shortcuts._global import global_candidates
 from heatproof.shortcuts._prevalence import lift, prevalence
-from heatproof.shortcuts._regions import to_mask
+from heatproof.shortcuts._regions import WIDE, to_mask
 from heatproof.shortcuts._survey import Survey
 
 LITTLE = 0.02
 """Share of the class's evidence below which a cluster is left alone."""
-WIDE = 0.45
-"""Share of the input from which on a region is no place but the whole ground."""
 RELATED = 0.3
 """Rank correlation with the log odds from which on what stands out is a candidate."""
 COVERED = 0.5
