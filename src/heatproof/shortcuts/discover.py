@@ -116,10 +116,9 @@ def _standing_out(
     found: list[tuple[float, list[Candidate]]] = []
     for number, one in enumerate(new):
         present = one.places.flatten(1).any(1)[index]
-        if bool(present.all()) or not bool(present.any()):
-            continue
         related = [(*_related(present, survey.log_odds(survey.outputs, k)[index]), k) for k in survey.kinds(rows)]
         rho, p, label = max(related)
+        p = min(1.0, p * max(1, len(related) - 1))  # the class was chosen; of two, one says what the other does
         if rho < RELATED:
             found.append((p, []))
             continue
@@ -131,10 +130,15 @@ def _standing_out(
 
 
 def _related(present: Bool[Tensor, " m"], odds: Float[Tensor, " m"]) -> tuple[float, float]:
-    """Return by how much the odds of inputs that show a feature exceed the others', as a rank correlation, and p."""
-    told: Any = mannwhitneyu(odds[present].numpy(), odds[~present].numpy())
-    pairs = int(present.sum()) * int((~present).sum())
-    return 2 * float(told.statistic) / pairs - 1, float(told.pvalue)
+    """Return by how much the odds of inputs that show a feature exceed the others', as a rank correlation, and p.
+
+    Odds that are no numbers are left out; without any on one side nothing is known, which is no relation.
+    """
+    having, lacking = (odds[group & odds.isfinite()].numpy() for group in (present, ~present))
+    if not len(having) or not len(lacking):
+        return 0.0, 1.0
+    told: Any = mannwhitneyu(having, lacking)
+    return 2 * float(told.statistic) / (len(having) * len(lacking)) - 1, float(told.pvalue)
 
 
 def _region(
