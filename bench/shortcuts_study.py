@@ -36,6 +36,7 @@ from heatproof.synthetic._fit import ARCHITECTURES, fit
 
 RESULTS = Path(__file__).parent / "results" / "shortcuts_study.json"
 KINDS = ("ruler", "sticker", "ink", "tint", "blur")
+PLANTED = {"null": ("ruler", "sticker"), "inpainted": ("ruler",), "two": ("sticker", "ink")}
 GLOBAL = {"tint": {"color cast", "brightness"}, "blur": {"sharpness", "contrast", "compression"}}
 """Cues that a global artifact changes."""
 CUE = {"smooth": 0.35, "grainy": 0.055}
@@ -111,7 +112,7 @@ def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any
     Hairs lie on half of all pictures, so that thin dark lines as such need mean nothing to any network. Whether they do
     all the same is measured as for the others: a network that reads ink may well take hairs for some.
     """
-    planted = {"null": ("ruler", "sticker"), "inpainted": ("ruler",), "two": ("sticker", "ink")}.get(kind, (kind,))
+    planted = PLANTED.get(kind, (kind,))
     odds = NEVER if kind == "null" else (0.2, 0.8) if kind == "two" else OFTEN
     more = 2 if kind in UNUSED else 1
     cue = more * CUE[look]
@@ -218,6 +219,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
                 ("that move it by more", unused(rows, moving=True)),
             )
         },
+        "two at once": both(rows),
         "problems": len(rows),
         "planted": planted,
         "found": found,
@@ -227,6 +229,19 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "problems with a false alarm": alarms,
         "false alarms, at most": round(upper(alarms, len(rows)), 3),
         "most forwards per input": max(row["forwards per input"] for row in rows),
+    }
+
+
+def both(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return in how many networks that two artifacts were planted for both were found, and confirmed."""
+    pairs = [row for row in rows if row["planted"] == 2]
+    used = [row for row in pairs if all(row["moved by"][name] > MARGIN for name in PLANTED["two"])]
+    return {
+        told: {
+            "networks": len(some),
+            **{f"both {what}": sum(row[what] == 2 for row in some) for what in ("found", "confirmed")},
+        }
+        for told, some in (("all", pairs), ("that both move by more than the margin", used))
     }
 
 
