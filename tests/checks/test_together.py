@@ -1,5 +1,6 @@
 """Several questions at once: their verdicts share one error rate by Holm's procedure (1979)."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 import heatproof as hp
 from heatproof.checks._run import _sharing
+from heatproof.physics import shift
 from heatproof.types import CheckResult
 
 
@@ -59,3 +61,31 @@ def test_asked_beside_another_a_check_finds_the_same_at_its_share(check: str) ->
     assert min(mine.alpha, beside.alpha) == 0.025
     (alone,) = hp.check(net, x, check, alpha=mine.alpha, settings=settings, **given)
     assert (alone.value, alone.null, alone.verdict, alone.why) == (mine.value, mine.null, mine.verdict, mine.why)
+
+
+def test_too_few_to_decide_take_no_part() -> None:
+    shared = _sharing([_answer(0.04), replace(_answer(0.9), n=9)], 0.05)
+    assert [(one.alpha, one.verdict) for one in shared] == [(0.05, "supports"), (0.05, "inconclusive")]
+
+
+def test_answers_can_be_pickled() -> None:
+    told = pickle.loads(pickle.dumps(_answer(0.01)))
+    assert (told.verdict, told.alpha, told.again) == ("supports", 0.05, None)
+
+
+def test_no_share_runs_the_network_again() -> None:
+    """A symmetry is measured beside another law, too; neither is measured anew at another alpha."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+        torch.nn.Linear(4, 3),
+    )  # fmt: skip
+    ran: list[int] = []
+    net.register_forward_hook(lambda _net, given, _out: ran.append(len(given[0])))
+    laws = {"symmetry": {"laws": [shift()]}}
+    results = hp.check(net, torch.rand(12, 1, 16, 16), ["symmetry", "degenerate"], target=0, layer="1", settings=laws)
+    before = len(ran)
+    for one in results:
+        assert one.again is not None
+        assert one.again(0.01).alpha == 0.01
+    assert len(ran) == before

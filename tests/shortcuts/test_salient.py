@@ -49,6 +49,16 @@ def test_what_the_map_cannot_show_is_found_and_confirmed() -> None:
     assert finding.verdict == "confirmed"
 
 
+@pytest.mark.parametrize("evidence", [0.02, 0.05])
+def test_so_is_what_holds_hardly_any_evidence(evidence: float) -> None:
+    data = blobs(80, odds=(0.02, 0.7))
+    net = ReadsAside(20.0)
+    with torch.no_grad():
+        net.head.weight[1, 0] = evidence
+    found = [one for one in discover(surveyed(data, net, marked=False), list(ROWS)) if one.kind == "region"]
+    assert [one.name for one in found if one.present.equal(data.has)]
+
+
 def test_what_does_not_go_with_the_score_is_no_candidate() -> None:
     data, survey = surveys(0.0, (0.5, 0.5))
     assert any(one.places.flatten(1).any(1).equal(data.has) for one in Looker(survey, ROWS, "hdbscan", 5).apart())
@@ -107,6 +117,7 @@ def test_of_many_specks_the_strongest_are_kept() -> None:
     field[::4, ::4] = torch.arange(64.0).reshape(8, 8)
     found = _parts(field, 3, None)
     assert [one.mass for one in found] == [63.0, 62.0, 61.0, 60.0]
+    assert all(one.weights.tolist() == [one.mass] for one in found)
     assert all(one.row == 3 and one.share == one.mass / float(field.sum()) for one in found)
 
 
@@ -127,19 +138,29 @@ def test_what_smaller_regions_cover_is_asked_once() -> None:
     mixture = region("mixture", 3.0, (0, 8))
     parts = [region("left", 2.0, (0, 3)), region("right", 1.0, (3, 6))]
     apart = region("apart", 0.5, (10, 14))
-    assert [one.name for one in _new([cue("contrast", 4.0), mixture, *parts, apart])] == [
-        "contrast", "left", "right", "apart",
-    ]  # fmt: skip
+    found = _new([cue("contrast", 4.0), mixture, *parts, apart])
+    # the parts are as suspicious as what they stand for
+    assert [(one.name, one.rank) for one in found] == [("contrast", 4.0), ("left", 3.0), ("right", 3.0), ("apart", 0.5)]
     # one part alone covers less than half of it
     assert [one.name for one in _new([mixture, parts[0]])] == ["mixture", "left"]
 
 
 def test_of_two_of_like_size_the_one_with_evidence_stays() -> None:
     with_evidence = region("evidence", 1.0, (0, 9))
-    assert [one.name for one in _new([region("salient", 2.0, (0, 8), evidence=False), with_evidence])] == ["evidence"]
+    (kept,) = _new([region("salient", 2.0, (0, 8), evidence=False), with_evidence])
+    assert kept.name == "evidence"
+    weak = region("weak, of another class", 0.1, (0, 8))
+    assert [one.name for one in _new([with_evidence, weak])] == ["evidence"]
     assert [one.name for one in _new([region("salient", 2.0, (0, 4), evidence=False), with_evidence])] == [
         "salient", "evidence",
     ]  # fmt: skip
+
+
+def test_what_stands_out_takes_no_more_than_half_either() -> None:
+    salient = [region(name, 5.0, (0, 2), evidence=False) for name in "stuv"]
+    found = [cue("a", 9.0), *salient, region("x", 1.0, (4, 6)), region("y", 0.5, (8, 10)), region("z", 0.2, (12, 14))]
+    assert "".join(one.name for one in _first(found, 5)) == "astxy"
+    assert "".join(one.name for one in _first(found[:5], 5)) == "astuv"
 
 
 def test_cues_take_no_more_than_half_of_the_tests_where_there_are_others() -> None:

@@ -131,14 +131,18 @@ def _check(worker: Worker, folder: RunFolder, ask: Ask) -> Answered:
     # whatever one question runs into, the others are answered
     except (HeatproofError, RuntimeError, MemoryError, ValueError) as error:
         return _no_answer(plan, ask, error, drawn)
-    first = results[0]
+    first, rest_of = results[0], results[1:]
     deviations = [*drawn.lost]
     if first.n < ask.planned:
         deviations.append(f"{ask.question}: {first.n} {first.unit}(s) could be used, {ask.planned} were planned.")
-    rest = [row_of(Answer(result, False), ask.question) for result in results[1:]]
+    rest = [row_of(Answer(result, False), ask.question) for result in rest_of]
     rest += _by_subgroup(first, drawn, plan, ask)
     rows = {
-        share: [row_of(Answer(_of_enough(_at(first, alpha), ask), ask.primary), ask.question), *rest]
+        # of several answers the first had its part already
+        share: [
+            row_of(Answer(_of_enough(first if rest_of else _at(first, alpha), ask), ask.primary), ask.question),
+            *rest,
+        ]
         for share, alpha in shares.items()
     }
     return Answered(rows, _per_input(results, drawn), tuple(deviations))

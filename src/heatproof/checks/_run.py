@@ -16,6 +16,7 @@ from heatproof.checks import check_named
 from heatproof.checks._annotations import masks_of
 from heatproof.checks._stats import share_alpha
 from heatproof.checks._study import Study, joined, keys_of
+from heatproof.checks._verdict import FEWEST
 from heatproof.errors import UsageError, nearest
 from heatproof.explain import Explainer
 from heatproof.explain.gather import Gathered
@@ -33,6 +34,8 @@ _KINDS: dict[type, tuple[Any, str]] = {
 }
 """By a setting's default: what its values may be, and what that is called."""
 
+_LEAST_ALPHA = 1e-9
+"""Below, quantiles are told from the end of the distribution by rounding alone."""
 _DERIVED = 2**16
 """Checks also draw from the next few seeds: these many at most."""
 _SEEDS = 2**63 - _DERIVED
@@ -71,7 +74,7 @@ def check(
         cluster_name: what the answers call that.
         seed: of everything drawn.
         alpha: error rate of all verdicts together: they share it by Holm's procedure, and each answer names its part,
-            which is also that of its intervals.
+            which is also that of its intervals. Checks of other packages take part if they return `study.answered`.
         settings: of single checks: {"sanity": {"draws": 20}}.
         progress: called with the name of each check before it is made.
         **explainer: further arguments of `Explainer`.
@@ -123,7 +126,7 @@ def open_study(
     alpha: float = 0.05,
 ) -> Study:
     """Explain the inputs, and lay out what is known about them, see `check`."""
-    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha < 1:
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not _LEAST_ALPHA <= alpha < 1:
         raise UsageError(f"alpha is {alpha!r}; give a rate between 0 and 1, such as 0.05.")
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < _SEEDS:
         raise UsageError(f"seed is {seed!r}; give a whole number from 0 to 2**63 - {_DERIVED + 1}.")
@@ -181,8 +184,15 @@ def _with_copies(result: CheckResult, study: Study) -> CheckResult:
 
 
 def _sharing(results: list[CheckResult], alpha: float) -> list[CheckResult]:
-    """Return the answers, each at the part of alpha that Holm's procedure leaves it among all that carry a verdict."""
-    tests = [(i, one.again) for i, one in enumerate(results) if one.again and one.verdict != "not applicable"]
+    """Return the answers, each at the part of alpha that Holm's procedure leaves it among all that can be decided.
+
+    Too few units decide nothing at any alpha, and a check of another package that cannot be had again keeps its own.
+    """
+    tests = [
+        (i, one.again)
+        for i, one in enumerate(results)
+        if one.again and one.verdict != "not applicable" and one.n >= FEWEST
+    ]
     if len(tests) < 2:
         return results
     decided: tuple[Verdict, ...] = ("supports", "undermines")

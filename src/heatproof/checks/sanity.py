@@ -274,10 +274,15 @@ class _Sanity:
                 "Every score is NaN or infinite, so that there is no map; mend the model first.",
                 None,
             )
-        broken = int((~self.maps.flatten(1).isfinite().all(1)).sum())
-        if broken > LEFT_OUT * self.study.n:
-            every = "every map holds" if broken == self.study.n else f"{broken} of {self.study.n} maps hold"
-            rest = "" if broken == self.study.n else " and the others are constant"
+        scored = self.study.explanation.scores.isfinite().all(1)
+        unscored, n = int((~scored).sum()), self.study.n
+        if unscored > LEFT_OUT * n:
+            why = f"The scores of {unscored} of {n} inputs are NaN or infinite, and the other maps are constant."
+            return "inconclusive", why, None
+        broken = int((~self.maps.flatten(1).isfinite().all(1).to(scored.device) & scored).sum())
+        if broken > LEFT_OUT * n:
+            every = "every map holds" if broken == n else f"{broken} of {n} maps hold"
+            rest = "" if broken == n else " and the others are constant"
             return (
                 "inconclusive",
                 f"Scores are finite, but {every} NaN or infinite values{rest}, so that there is nothing to compare; "

@@ -13,7 +13,7 @@ Lin 1989, "A concordance correlation coefficient to evaluate reproducibility"; e
 Schaar 2023, "Evaluating the robustness of interpretability methods through explanation invariance and equivariance".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,6 +194,7 @@ def _answer(
     alike: float,
 ) -> CheckResult:
     found, changed = measure(study, law, inputs, before)
+    near = {one.name: measure(study, one, inputs, before)[0] for one in changed.laws[0].near}
     name = changed.laws[0].name
 
     def answer(study: Study) -> CheckResult:
@@ -235,7 +236,7 @@ def _answer(
                 "maps, less the floor": loss,
                 "floor": study.interval(found.floor),
                 "highest output as the law says": _share(found.classes),
-                "beside it": _beside(study, changed.laws[0], inputs, before),
+                "beside it": _beside(study, near),
             },
             settings={"seed": study.seed, "tolerance": tolerance, "margin": margin, "alike": alike},
         )
@@ -291,11 +292,13 @@ def _share(values: Tensor) -> float | None:
     return None if bool(values.isnan().all()) else _mean(values)
 
 
-def _beside(study: Study, law: Law, inputs: Sequence[Input], before: Tensor) -> dict[str, dict[str, Interval]]:
-    """Return what is measured beside the law and carries no verdict: aliasing, for a shift."""
-    found: dict[str, dict[str, Interval]] = {}
-    for near in law.near:
-        kept, _ = measure(study, near, inputs, before)
-        measured = {"outputs": kept.model, "maps": kept.maps, "floor": kept.floor}
-        found[near.name] = {name: study.interval(values) for name, values in measured.items()}
-    return found
+def _beside(study: Study, near: Mapping[str, Kept]) -> dict[str, dict[str, Interval]]:
+    """Return what was measured beside the law and carries no verdict: aliasing, for a shift."""
+    return {
+        name: {
+            "outputs": study.interval(kept.model),
+            "maps": study.interval(kept.maps),
+            "floor": study.interval(kept.floor),
+        }
+        for name, kept in near.items()
+    }

@@ -59,7 +59,7 @@ def descriptors(
     place: list[Tensor] = []
     for one in regions:
         x = survey.pixels[one.row]
-        inner.append((seen[one.row] * (one.weights / one.weights.sum())).flatten(1).sum(1))
+        inner.append(seen[one.row][:, one.places] @ (one.weights / one.weights.sum()))
         under = to_input(one.places.float().unsqueeze(0), size)[0, 0] > 0.5
         fine, level = detail[one.row], levels[one.row]
         values = x[:, under]

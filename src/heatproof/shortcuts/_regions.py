@@ -33,7 +33,7 @@ class Region:
     Attributes:
         row: number of the input.
         places: of the grid.
-        weights: evidence at each of them, 0 elsewhere.
+        weights: evidence at each of them, in order.
         mass: sum of the evidence there, in the score's units.
         share: of the input's evidence for the class.
         off_object: share of its evidence off the object; NaN without annotation.
@@ -41,7 +41,7 @@ class Region:
 
     row: int
     places: Bool[Tensor, "*grid"]
-    weights: Float[Tensor, "*grid"]
+    weights: Float[Tensor, " p"]
     mass: float
     share: float
     off_object: float
@@ -119,7 +119,7 @@ def of_field(
             continue
         taken |= grown
         share = float("nan") if off is None else float((field * off)[grown].sum()) / inside
-        found.append(Region(row, grown, field * grown, inside, inside / total, share))
+        found.append(Region(row, grown, field[grown], inside, inside / total, share))
     return found
 
 

@@ -49,8 +49,8 @@ def _parts(field: Float[Tensor, "*grid"], row: int, off: Float[Tensor, "*grid"] 
     found: list[Region] = []
     for number in (1 + masses.argsort(descending=True, stable=True)[:MOST]).tolist():
         places = parts == number
-        weights = field * places
+        weights = field[places]
         mass = float(weights.sum())
-        outside = float("nan") if off is None else float((weights * off).sum()) / mass
+        outside = float("nan") if off is None else float((weights * off[places]).sum()) / mass
         found.append(Region(row, places, weights, mass, mass / total, outside))
     return found

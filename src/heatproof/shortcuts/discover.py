@@ -3,12 +3,14 @@
 Cues are of the whole input, or columns of a table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from math import isfinite
+from statistics import fmean
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from heatproof.checks._stats import holm
 from heatproof.shortcuts._candidate import Candidate
 from heatproof.shortcuts._clusters import Clustering
 from heatproof.shortcuts._columns import column_candidates
-from heatproof.shortcuts._features import Feature, Looker, same
+from heatproof.shortcuts._features import SAME, Feature, Looker, same
 from heatproof.shortcuts._global import global_candidates
 from heatproof.shortcuts._prevalence import lift, prevalence
 from heatproof.shortcuts._regions import WIDE, to_mask
@@ -27,9 +29,9 @@ LITTLE = 0.02
 RELATED = 0.3
 """Rank correlation with the log odds from which on what stands out is a candidate."""
 COVERED = 0.5
-"""Share of a region's samples that smaller ones cover, from which on it is no candidate of its own."""
-LIKE = 2.0
-"""Up to so many times as large, a region with evidence comes before one that stands out."""
+"""Share of a region's samples that its parts cover, from which on it is no candidate of its own."""
+EVIDENCE = "evidence share"
+"""Names, among the details, what a region holds that was found by its evidence."""
 EXEMPLARS = 8
 
 
@@ -53,8 +55,9 @@ def discover(
     known: list[Feature] = []
     for label in survey.kinds(rows):
         for number, one in enumerate(features(label)):
-            known.append(one)
-            found += _candidate(survey, rows, label, one, number)
+            made = _candidate(survey, rows, label, one, number)
+            known += [one] if made else []
+            found += made
     found += _standing_out(survey, rows, features.apart(), known)
     found += global_candidates(survey, rows)
     found += column_candidates(survey, rows)
@@ -62,29 +65,39 @@ def discover(
 
 
 def _new(found: Sequence[Candidate]) -> list[Candidate]:
-    """Return the candidates but for regions that smaller ones cover: to ask twice costs the others certainty.
+    """Return the candidates but for regions that others stand for: to ask twice costs the others certainty.
 
-    A mixture covers what it is mixed of, so that the smaller ones say more clearly what it is. Of two of like size, the
-    one that holds evidence stays.
+    Of two that are the same the one that holds evidence stays, or the more suspicious one. A mixture covers what it is
+    mixed of: the parts stay, which say more clearly what it is, and are as suspicious as it was.
     """
-    covered: Tensor | None = None
-    again: set[str] = set()
-    for one in sorted((one for one in found if one.kind == "region"), key=_large):
-        assert one.masks is not None
-        covered = torch.zeros_like(one.masks) if covered is None else covered
-        if int((one.masks & covered).sum()) > COVERED * _size(one):
-            again.add(one.name)
+    regions = [one for one in found if one.kind == "region" and one.masks is not None]
+    single: list[Candidate] = []
+    for one in sorted(regions, key=lambda one: (EVIDENCE not in one.details, -one.rank)):
+        if not any(_shared(one, other) >= SAME * _size(one, other) for other in single):
+            single.append(one)
+    kept: list[Candidate] = []
+    ranks: dict[str, float] = {}
+    for one in sorted(single, key=lambda one: _size(one)):
+        parts = [other for other in kept if _shared(one, other) > COVERED * _size(other)]
+        if parts and _shared(one, *parts) > COVERED * _size(one):
+            ranks |= {other.name: max(ranks[other.name], one.rank) for other in parts}
         else:
-            covered = covered | one.masks
-    return [one for one in found if one.name not in again]
+            kept.append(one)
+            ranks[one.name] = one.rank
+    rest = [one for one in found if one not in regions or one in kept]
+    return sorted((replace(one, rank=ranks.get(one.name, one.rank)) for one in rest), key=lambda one: -one.rank)
 
 
-def _large(one: Candidate) -> float:
-    return (1.0 if "evidence share" in one.details else LIKE) * _size(one)
+def _shared(one: Candidate, *others: Candidate) -> int:
+    """Return how many samples of a region others cover."""
+    assert one.masks is not None
+    covered = torch.stack([other.masks for other in others if other.masks is not None]).any(0)
+    return int((one.masks & covered).sum())
 
 
-def _size(one: Candidate) -> int:
-    return 0 if one.masks is None else int(one.masks.sum())
+def _size(*several: Candidate) -> int:
+    """Return how many samples one region, or any of several, covers."""
+    return int(torch.stack([one.masks for one in several if one.masks is not None]).any(0).sum())
 
 
 def _distinct(found: Sequence[Candidate]) -> list[Candidate]:
@@ -104,7 +117,7 @@ def _candidate(survey: Survey, rows: Sequence[int], label: int, one: Feature, nu
         return []
     where = "" if survey.annotations is None else " off the object"
     name = f"region {number + 1}{where}, evidence for {survey.model.label(label)}"
-    return _region(survey, rows, label, one, name, share, {"evidence share": share})
+    return _region(survey, rows, label, one, name, share, {EVIDENCE: share})
 
 
 def _standing_out(
@@ -113,29 +126,36 @@ def _standing_out(
     """Return what stands out and goes with the log odds as candidates, but for what is known by its evidence."""
     new = [one for one in features if not any(same(one, other) for other in known)]
     index = list(rows)
-    found: list[tuple[float, list[Candidate]]] = []
-    for number, one in enumerate(new):
-        present = one.places.flatten(1).any(1)[index]
-        related = [(*_related(present, survey.log_odds(survey.outputs, k)[index]), k) for k in survey.kinds(rows)]
-        rho, p, label = max(related)
-        p = min(1.0, p * max(1, len(related) - 1))  # the class was chosen; of two, one says what the other does
-        if rho < RELATED:
-            found.append((p, []))
-            continue
-        name = f"region {number + 1} that stands out, with the score of {survey.model.label(label)}"
-        details = {"rank correlation": rho, "p": p}
-        found.append((p, _region(survey, rows, label, one, name, rho, details)))
-    adjusted = holm([p for p, _ in found])
-    return [each for (_, made), p in zip(found, adjusted, strict=True) if p < survey.alpha for each in made]
+    related: list[tuple[float, float, int]] = []
+    for one in new:
+        present = one.places.flatten(1).any(1)
+        by_class = [(*_related(survey, index, present, k), k) for k in survey.kinds(rows)]
+        rho, p, label = max(by_class)
+        # the class was chosen; of two, one says what the other does
+        related.append((rho, min(1.0, p * max(1, len(by_class) - 1)), label))
+    found: list[Candidate] = []
+    for number, (one, (rho, _, label), p) in enumerate(
+        zip(new, related, holm([p for _, p, _ in related]), strict=True)
+    ):
+        if rho >= RELATED and p < survey.alpha:
+            name = f"region {number + 1} that stands out, with the score of {survey.model.label(label)}"
+            found += _region(survey, rows, label, one, name, rho, {"rank correlation": rho, "p": p})
+    return found
 
 
-def _related(present: Bool[Tensor, " m"], odds: Float[Tensor, " m"]) -> tuple[float, float]:
+def _related(survey: Survey, rows: Sequence[int], present: Bool[Tensor, " n"], label: int) -> tuple[float, float]:
     """Return by how much the odds of inputs that show a feature exceed the others', as a rank correlation, and p.
 
-    Odds that are no numbers are left out; without any on one side nothing is known, which is no relation.
+    Inputs of one cluster count as one that shows it and one that does not. Odds that are no numbers are left out;
+    without any on one side nothing is known, which is no relation.
     """
-    having, lacking = (odds[group & odds.isfinite()].numpy() for group in (present, ~present))
-    if not len(having) or not len(lacking):
+    odds = survey.log_odds(survey.outputs, label)
+    groups: dict[tuple[bool, Hashable], list[float]] = {}
+    for row in rows:
+        if isfinite(float(odds[row])):
+            groups.setdefault((bool(present[row]), survey.clusters[row]), []).append(float(odds[row]))
+    having, lacking = ([fmean(v) for (has, _), v in groups.items() if has is shows] for shows in (True, False))
+    if not having or not lacking:
         return 0.0, 1.0
     told: Any = mannwhitneyu(having, lacking)
     return 2 * float(told.statistic) / (len(having) * len(lacking)) - 1, float(told.pvalue)

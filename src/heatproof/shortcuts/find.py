@@ -16,7 +16,7 @@ from heatproof.shortcuts._clusters import Clustering
 from heatproof.shortcuts._fills import Fill, fills
 from heatproof.shortcuts._survey import Survey, open_survey
 from heatproof.shortcuts.decide import decide_all
-from heatproof.shortcuts.discover import discover
+from heatproof.shortcuts.discover import EVIDENCE, discover
 from heatproof.shortcuts.given import given
 from heatproof.shortcuts.intervene import intervene
 
@@ -67,7 +67,8 @@ def find_shortcuts(
         margin: smallest effect that matters, in standard deviations of the class's log odds over the data set.
         discover: look for candidates that nobody named.
         clustering: of regions: "hdbscan", or "spectral" as in SpRAy.
-        most: candidates found that are put to the test, no more than half of them cues where there are others.
+        most: candidates found that are put to the test, no more than half of them cues, or places
+            that hold little evidence but stand out, where there are others.
         seed: of everything drawn.
         alpha: error rate that all candidates share.
         batch_size: most inputs in one forward.
@@ -164,20 +165,28 @@ def investigate(
 
 
 def _first(found: Sequence[Candidate], most: int) -> list[Candidate]:
-    """Return the most suspicious candidates, no more than half of them cues where there are others.
+    """Return the most suspicious candidates, each kind no more than half of them where there are others.
 
-    Cues and places are ranked by different things: how far they go with the score, and how much evidence they hold.
+    Kinds are ranked by different things: cues and what stands out by how far they go with the score, other regions by
+    how much evidence they hold.
     """
-    others = sum(one.kind != "global" for one in found)
-    left = {"global": max(most // 2, most - others)}
-    left["place"] = most - min(left["global"], len(found) - others)
-    kept: list[Candidate] = []
+    left = {"cue": most // 2, "stands out": most // 2, "other": most}
+    kept: set[str] = set()
     for one in found:
-        kind = "global" if one.kind == "global" else "place"
-        if left[kind] > 0:
+        kind = (
+            "cue"
+            if one.kind == "global"
+            else "other"
+            if one.kind == "column" or EVIDENCE in one.details
+            else "stands out"
+        )
+        if left[kind] > 0 and len(kept) < most:
             left[kind] -= 1
-            kept.append(one)
-    return kept
+            kept.add(one.name)
+    for one in found:  # where there are no others
+        if len(kept) < most:
+            kept.add(one.name)
+    return [one for one in found if one.name in kept]
 
 
 def split(survey: Survey) -> tuple[list[int], list[int]]:

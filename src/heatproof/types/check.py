@@ -53,7 +53,7 @@ class CheckResult:
         details: further statistics, exploratory: they carry no verdict.
         settings: seeds and settings: what is needed to run it again.
         again: the same answer at another alpha, from what was measured already, so that several verdicts can share
-            one; None where a check does not offer it.
+            one; None where a check does not offer it, and once it was pickled.
     """
 
     check: str
@@ -79,6 +79,10 @@ class CheckResult:
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     again: "Callable[[float], CheckResult] | None" = field(default=None, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: all but `again`, which holds the whole study."""
+        return {**self.__dict__, "again": None}
 
     def plot(self) -> "Figure":
         """Return one small figure: statistic with its interval, null, ceiling and margin."""
