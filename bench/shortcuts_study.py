@@ -132,7 +132,7 @@ def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any
         name: moved(net, name, draw(SEEN, 30_000 + seed, {name: NEVER}, cue=cue, look=look)) / survey.spread(1)
         for name in (*planted, *HAIRS)
     }
-    real = [name for name in truth if name in used or abs(truth[name]) > MARGIN]
+    real = [name for name in truth if abs(truth[name]) > MARGIN]
     matched = {name: [one for one in findings if matches(one.candidate, name, seen)] for name in used}
     confirmed = [one for one in findings if one.verdict == "confirmed"]
     return {
