@@ -132,7 +132,7 @@ def problem(kind: str, architecture: str, seed: int, look: Any) -> dict[str, Any
         name: moved(net, name, draw(SEEN, 30_000 + seed, {name: NEVER}, cue=cue, look=look)) / survey.spread(1)
         for name in (*planted, *HAIRS)
     }
-    real = [name for name in truth if abs(truth[name]) > MARGIN]
+    real = [name for name in truth if name in used or abs(truth[name]) > MARGIN]
     matched = {name: [one for one in findings if matches(one.candidate, name, seen)] for name in used}
     confirmed = [one for one in findings if one.verdict == "confirmed"]
     return {
@@ -228,6 +228,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "confirmed, at least": round(lower(confirmed, planted), 3),
         "problems with a false alarm": alarms,
         "false alarms, at most": round(upper(alarms, len(rows)), 3),
+        "problems with a planted one confirmed that moves the network by less than the margin": (idle := idlers(rows)),
+        "both, at most": round(upper(alarms + idle, len(rows)), 3),
         "most forwards per input": max(row["forwards per input"] for row in rows),
     }
 
@@ -243,6 +245,12 @@ def both(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
         }
         for told, some in (("all", pairs), ("that both move by more than the margin", used))
     }
+
+
+def idlers(rows: list[dict[str, Any]]) -> int:
+    """Return how many networks a confirmed artifact was planted for that the generator's own pictures clear."""
+    single = [row for row in rows if row["planted"] == 1 and row["confirmed"] == 1]
+    return sum(abs(row["moved by"][row["kind"]]) <= MARGIN for row in single)
 
 
 def unused(rows: list[dict[str, Any]], *, moving: bool) -> list[str]:
