@@ -46,8 +46,8 @@ def discover(
         clustering: "hdbscan", or "spectral" as in SpRAy.
         least: inputs that must show a feature; None takes 5, or a twentieth of the rows if that is more.
 
-    Rank: share of the class's evidence that the regions hold x share off the object (1 without annotations) x how much
-    more often inputs of the class show it.
+    Rank: share of the class's evidence that the regions hold (for what stands out, the rank correlation of showing it
+    with the log odds) x share off the object (1 without annotations) x how much more often inputs of the class show it.
     """
     least = max(5, len(rows) // 20) if least is None else least
     features = Looker(survey, rows, clustering, least)
