@@ -131,16 +131,16 @@ def _check(worker: Worker, folder: RunFolder, ask: Ask) -> Answered:
     # whatever one question runs into, the others are answered
     except (HeatproofError, RuntimeError, MemoryError, ValueError) as error:
         return _no_answer(plan, ask, error, drawn)
-    first, rest_of = results[0], results[1:]
+    first, *others = results
     deviations = [*drawn.lost]
     if first.n < ask.planned:
         deviations.append(f"{ask.question}: {first.n} {first.unit}(s) could be used, {ask.planned} were planned.")
-    rest = [row_of(Answer(result, False), ask.question) for result in rest_of]
+    rest = [row_of(Answer(result, False), ask.question) for result in others]
     rest += _by_subgroup(first, drawn, plan, ask)
     rows = {
         # of several answers the first had its part already
         share: [
-            row_of(Answer(_of_enough(first if rest_of else _at(first, alpha), ask), ask.primary), ask.question),
+            row_of(Answer(_of_enough(first if others else _at(first, alpha), ask), ask.primary), ask.question),
             *rest,
         ]
         for share, alpha in shares.items()

@@ -1,9 +1,8 @@
 """What every check starts from: the explainer, its inputs, and what is known about them."""
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -30,7 +29,6 @@ class Study:
         annotations: (n, *input_spatial) boolean masks in the frame of the model's input; None without annotations.
         seed: of everything drawn.
         alpha: error rate of the intervals.
-        settings: of single checks: name of the check -> keyword arguments.
     """
 
     explainer: Explainer
@@ -43,7 +41,6 @@ class Study:
     annotations: Tensor | None = None
     seed: int = 0
     alpha: float = 0.05
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     @property
     def n(self) -> int:
